@@ -1,0 +1,228 @@
+//! Allocating.
+
+use wksp_treap::{Damage, Gaddr, GaddrRange, PartitionIndex, Tag};
+
+use crate::guard::Guard;
+use crate::index::Index;
+use crate::lock::Party;
+use crate::rebuild::RebuildError;
+
+/// An alignment in the global address space: a power of two.
+///
+/// A workspace that is mapped at a multiple of the page size gives the same alignment to pointers,
+/// up to that page size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Align(u64);
+
+/// The number is no alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an alignment is a power of two, but {bytes} is none")]
+pub struct BadAlign {
+    /// The number, in bytes.
+    pub bytes: u64,
+}
+
+impl Align {
+    /// Any address will do.
+    pub const BYTE: Self = Self(1);
+    /// A cache line of 64 bytes.
+    pub const CACHE_LINE: Self = Self(64);
+    /// A page of 4096 bytes: what other programs mean by an alignment of 0.
+    pub const PAGE: Self = Self(4096);
+
+    /// Makes an alignment of a number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BadAlign`] if it is not a power of two.
+    pub const fn new(bytes: u64) -> Result<Self, BadAlign> {
+        if bytes.is_power_of_two() { Ok(Self(bytes)) } else { Err(BadAlign { bytes }) }
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The first multiple from `gaddr` on.
+    const fn round_up(self, gaddr: u64) -> Option<u64> {
+        gaddr.checked_next_multiple_of(self.0)
+    }
+}
+
+/// Why nothing was allocated. The workspace holds what it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// An allocation of no bytes has no address.
+    #[error("an allocation has at least 1 byte, but 0 were asked for")]
+    ZeroSize,
+    /// No free partition is large enough.
+    #[error(
+        "no room for {bytes} bytes at a multiple of {align}: the largest free partition has \
+         {largest_free_bytes} bytes; free something, or use a larger workspace"
+    )]
+    NoSpace {
+        /// The bytes asked for.
+        bytes: u64,
+        /// The alignment asked for, in bytes.
+        align: u64,
+        /// The size of the largest free partition in bytes, 0 if there is none.
+        largest_free_bytes: u64,
+    },
+    /// There is room, but too few idle records to describe what would be left over.
+    #[error(
+        "there is room for {bytes} bytes, but what is left over needs {needed} records and only \
+         {idle} are idle: free something, or format the workspace with more records"
+    )]
+    NoRecords {
+        /// The bytes asked for.
+        bytes: u64,
+        /// How many records are needed beside the free partition's own: 1 or 2.
+        needed: u32,
+        /// How many there are.
+        idle: u32,
+    },
+    /// The index is damaged and cannot be rebuilt.
+    #[error(transparent)]
+    Corrupt(#[from] RebuildError),
+}
+
+/// A place found for an allocation, as yet free.
+struct Place {
+    index: PartitionIndex,
+    free: GaddrRange,
+    taken: GaddrRange,
+}
+
+impl Place {
+    /// Where `bytes` come to lie in a free partition, `None` if they do not fit.
+    fn within(index: PartitionIndex, free: GaddrRange, align: Align, bytes: u64) -> Option<Self> {
+        let lo = align.round_up(free.lo().get())?;
+        let taken = GaddrRange::new(lo, lo.checked_add(bytes)?)?;
+        free.encloses(taken).then_some(Self { index, free, taken })
+    }
+
+    fn before(&self) -> Option<GaddrRange> {
+        GaddrRange::new(self.free.lo().get(), self.taken.lo().get())
+    }
+
+    fn behind(&self) -> Option<GaddrRange> {
+        GaddrRange::new(self.taken.hi().get(), self.free.hi().get())
+    }
+}
+
+impl<P: Party> Guard<'_, '_, P> {
+    /// Allocates `bytes` from the smallest free partition that fits, aligned in the workspace.
+    ///
+    /// Takes up to two idle records for the leftovers on either side.
+    /// The bytes are as whoever had them last left them.
+    /// Costs O(log f) in the number f of distinct free sizes.
+    ///
+    /// # Crash behaviour
+    ///
+    /// Storing the tag is the commit point.
+    /// A process killed before it has allocated nothing, one killed after it everything; either
+    /// way only links can be stale, and the next holder of the lock rebuilds them.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::NoSpace`] names the largest free partition, so that a caller can tell full
+    /// from fragmented. [`AllocError::NoRecords`]: bytes remain but the table is exhausted.
+    /// Neither changes the workspace.
+    #[doc(alias = "fd_wksp_alloc")]
+    pub fn alloc(&mut self, align: Align, bytes: u64, tag: Tag) -> Result<Gaddr, AllocError> {
+        self.alloc_range(align, bytes, tag).map(GaddrRange::lo)
+    }
+
+    /// Allocates at least `bytes`, and says which addresses the allocation covers.
+    ///
+    /// The size is rounded up to a multiple of the alignment or of 64, whichever is smaller: those
+    /// bytes would otherwise be of no use to anyone and cost a record.
+    /// All else is as of [`alloc`](Self::alloc).
+    ///
+    /// # Errors
+    ///
+    /// As of [`alloc`](Self::alloc).
+    #[doc(alias = "fd_wksp_alloc_at_least")]
+    pub fn alloc_at_least(
+        &mut self,
+        align: Align,
+        bytes: u64,
+        tag: Tag,
+    ) -> Result<GaddrRange, AllocError> {
+        let rounded = align.min(Align::CACHE_LINE).round_up(bytes).unwrap_or(bytes);
+        self.alloc_range(align, rounded, tag)
+    }
+
+    fn alloc_range(
+        &mut self,
+        align: Align,
+        bytes: u64,
+        tag: Tag,
+    ) -> Result<GaddrRange, AllocError> {
+        if bytes == 0 {
+            return Err(AllocError::ZeroSize);
+        }
+        self.change(|index| {
+            let Some(place) = find_place(index, align, bytes)? else {
+                let largest_free_bytes = largest_free(index)?.map_or(0, |(_, free)| free.bytes());
+                let align = align.get();
+                return Ok(Err(AllocError::NoSpace { bytes, align, largest_free_bytes }));
+            };
+            let needed = [place.before(), place.behind()]
+                .into_iter()
+                .flatten()
+                .fold(0, |n: u32, _| n.saturating_add(1));
+            let idle = index.idle_up_to(needed)?;
+            if idle < needed {
+                return Ok(Err(AllocError::NoRecords { bytes, needed, idle }));
+            }
+            take(index, &place, tag)?;
+            Ok(Ok(place.taken))
+        })?
+    }
+}
+
+/// Finds the smallest free partition that holds `bytes` wherever it begins, or else the largest
+/// one if they fit there.
+fn find_place(index: Index<'_>, align: Align, bytes: u64) -> Result<Option<Place>, Damage> {
+    let slack = align.get().saturating_sub(1);
+    let sure_bytes = bytes.saturating_add(slack);
+    let free = match index.free().smallest_at_least(sure_bytes)? {
+        Some(at) => Some((at, index.range(at, index.table.get(at)?)?)),
+        None => largest_free(index)?,
+    };
+    Ok(free.and_then(|(at, free)| Place::within(at, free, align, bytes)))
+}
+
+/// A largest free partition.
+fn largest_free(index: Index<'_>) -> Result<Option<(PartitionIndex, GaddrRange)>, Damage> {
+    let Some(at) = index.free().largest()? else { return Ok(None) };
+    Ok(Some((at, index.range(at, index.table.get(at)?)?)))
+}
+
+/// Makes a place an allocation; its record becomes the allocation's, idle ones the leftovers'.
+fn take(index: Index<'_>, place: &Place, tag: Tag) -> Result<(), Damage> {
+    let record = index.table.get(place.index)?;
+    // No two neighbours are free, so these are the used ones around.
+    let (below, above) = (record.prev(), record.next());
+    index.free().remove(place.index)?;
+    if let Some(before) = place.before() {
+        let (at, leftover) = index.pop_idle()?;
+        leftover.set_range(before);
+        index.link(at, below, Some(place.index))?;
+        index.free().insert(at)?;
+    }
+    if let Some(behind) = place.behind() {
+        let (at, leftover) = index.pop_idle()?;
+        leftover.set_range(behind);
+        index.link(at, Some(place.index), above)?;
+        index.free().insert(at)?;
+    }
+    record.set_range(place.taken);
+    index.used().insert_between(place.index, below, above)?;
+    record.commit_tag(Some(tag));
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! Holding the lock: the guard through which all changes go, and the guard of what is broken.
+
+use wksp_treap::Damage;
+
+use crate::index::Index;
+use crate::lock::{Holder, Party, Stranger, TakeError, Taken};
+use crate::rebuild::{RebuildError, rebuild};
+use crate::verify::{Report, verify};
+use crate::workspace::Workspace;
+
+/// Why a workspace was not locked. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// The holder has been waited for as long as the party is willing to.
+    #[error(
+        "the workspace is held by {holder}, which could not be shown to be dead within the bound \
+         on waiting; find out what it does, and break its lock only if it is gone for good"
+    )]
+    Busy {
+        /// Who held the lock at the last look.
+        holder: Holder,
+    },
+    /// The calling process has no part in the workspace.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
+    /// The holder is dead and what it left cannot be rebuilt; the lock is still its.
+    #[error(
+        "{holder} died inside the workspace and its index cannot be rebuilt: {cause}; save what \
+         you can, then reset it or restore a checkpoint"
+    )]
+    Unrecoverable {
+        /// Who died.
+        holder: Holder,
+        /// Why the index cannot be rebuilt.
+        cause: RebuildError,
+    },
+}
+
+impl From<TakeError> for LockError {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Busy { holder } => Self::Busy { holder },
+            TakeError::Stranger(stranger) => Self::Stranger(stranger),
+        }
+    }
+}
+
+/// What was done to the index of a workspace before its holder could go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Repair {
+    /// The lock was taken over from a dead process.
+    TakenOver {
+        /// Who died.
+        from: Holder,
+        /// Whether it left the index in need of a rebuild.
+        rebuilt: bool,
+    },
+    /// An operation came across damage, the index was rebuilt, and the operation went on.
+    Rebuilt {
+        /// What it came across.
+        damage: Damage,
+    },
+}
+
+/// The lock of a workspace whose index is sound, given back on drop.
+///
+/// All that changes a workspace, and all that must not change while it is read, goes through this.
+/// The operations stand in one file each: allocation, freeing, tags, filling, usage, partitions,
+/// verification, rebuilding, reset.
+///
+/// # Crash behaviour
+///
+/// A process that is killed while it has a guard leaves the lock to the next one that wants it.
+/// A panic inside an operation rebuilds the index before the lock is given back.
+#[derive(Debug)]
+pub struct Guard<'g, 'm, P: Party> {
+    held: Held<'g, 'm, P>,
+    repair: Option<Repair>,
+    /// Whether an operation has begun to change the index and not ended.
+    changing: bool,
+}
+
+/// The lock of a workspace whose index may be damaged.
+///
+/// What can be had without an index is here: the records that have a tag, verification, a rebuild,
+/// a reset. Dropping it gives the lock back to the dead holder it was taken from, if any.
+#[derive(Debug)]
+pub struct Salvage<'g, 'm, P: Party> {
+    held: Held<'g, 'm, P>,
+}
+
+/// The lock itself.
+#[derive(Debug)]
+struct Held<'g, 'm, P: Party> {
+    workspace: &'g Workspace<'m, P>,
+    taken: Taken,
+    /// Whom the lock is given back to: nobody, or the dead holder of a damaged index.
+    heir: Option<Holder>,
+}
+
+impl<P: Party> Drop for Held<'_, '_, P> {
+    fn drop(&mut self) {
+        let owner = &self.workspace.index.header.owner;
+        owner.give_back(&self.workspace.party, self.taken.id, self.heir);
+    }
+}
+
+impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
+    pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
+        let taken = workspace.index.header.owner.take(&workspace.party)?;
+        let held = Held { workspace, taken, heir: None };
+        match taken.from {
+            None => Ok(Self { held, repair: None, changing: false }),
+            Some(holder) => Salvage::of_dead(held, holder)
+                .recover()
+                .map_err(|(_, cause)| LockError::Unrecoverable { holder, cause }),
+        }
+    }
+
+    /// The workspace that is locked.
+    #[must_use]
+    pub const fn workspace(&self) -> &'g Workspace<'m, P> {
+        self.held.workspace
+    }
+
+    /// What had to be repaired, most recently, since the lock was taken.
+    #[must_use]
+    pub const fn repair(&self) -> Option<Repair> {
+        self.repair
+    }
+
+    pub(crate) const fn index(&self) -> Index<'m> {
+        self.held.workspace.index
+    }
+
+    /// Runs an operation that changes the index, and if it comes across damage, once more after
+    /// a rebuild.
+    ///
+    /// The operation must be one that can be begun again after any of its stores.
+    pub(crate) fn change<T>(
+        &mut self,
+        operation: impl Fn(Index<'m>) -> Result<T, Damage>,
+    ) -> Result<T, RebuildError> {
+        self.change_once(&operation).or_else(|damage| {
+            self.rebuild_after(damage)?;
+            self.change_once(&operation).map_err(RebuildError::Interference)
+        })
+    }
+
+    /// Runs an operation whose outcome a rebuild completes, if it comes across damage.
+    pub(crate) fn settle(
+        &mut self,
+        operation: impl Fn(Index<'m>) -> Result<(), Damage>,
+    ) -> Result<(), RebuildError> {
+        self.change_once(&operation).or_else(|damage| self.rebuild_after(damage))
+    }
+
+    fn change_once<T>(
+        &mut self,
+        operation: impl Fn(Index<'m>) -> Result<T, Damage>,
+    ) -> Result<T, Damage> {
+        self.changing = true;
+        self.index().header.raise_cycle_tag();
+        let outcome = operation(self.index())?;
+        self.changing = false;
+        Ok(outcome)
+    }
+
+    fn rebuild_after(&mut self, damage: Damage) -> Result<(), RebuildError> {
+        rebuild(self.index(), self.workspace().seed())?;
+        self.changing = false;
+        self.repair = Some(Repair::Rebuilt { damage });
+        Ok(())
+    }
+
+    /// Checks every invariant of the layout.
+    ///
+    /// Writes nothing and costs O(n) in the number of records, whatever they hold.
+    #[must_use]
+    #[doc(alias = "fd_wksp_verify")]
+    pub fn verify(&self) -> Report {
+        verify(self.index())
+    }
+
+    /// Builds the whole index anew from the records that have a tag, with `seed` for the heap
+    /// priorities or the present one.
+    ///
+    /// # Crash behaviour
+    ///
+    /// May be stopped at any store and run again.
+    ///
+    /// # Errors
+    ///
+    /// [`RebuildError`] if the tagged records contradict each other; they are left as they are.
+    #[doc(alias = "fd_wksp_rebuild")]
+    pub fn rebuild(&mut self, seed: Option<u32>) -> Result<(), RebuildError> {
+        self.changing = true;
+        self.index().header.raise_cycle_tag();
+        rebuild(self.index(), seed.unwrap_or_else(|| self.workspace().seed()))?;
+        self.changing = false;
+        Ok(())
+    }
+
+    /// Frees everything, with `seed` for the heap priorities or the present one.
+    ///
+    /// # Crash behaviour
+    ///
+    /// A process killed inside has freed the allocations of the first records and no others.
+    ///
+    /// # Errors
+    ///
+    /// [`RebuildError`] only if someone without the lock writes to the records meanwhile.
+    #[doc(alias = "fd_wksp_reset")]
+    pub fn reset(&mut self, seed: Option<u32>) -> Result<(), RebuildError> {
+        self.changing = true;
+        for (_, record) in self.index().table.iter() {
+            if record.tag().is_some() {
+                record.commit_tag(None);
+            }
+        }
+        self.rebuild(seed)
+    }
+
+    /// Takes the magic away, so that nobody can join any more, and gives the lock back.
+    ///
+    /// Those who have joined can go on until they leave; the memory is the caller's to reuse.
+    #[doc(alias = "fd_wksp_delete")]
+    pub fn unformat(self) {
+        self.index().header.magic.commit(0);
+    }
+}
+
+impl<P: Party> Drop for Guard<'_, '_, P> {
+    fn drop(&mut self) {
+        // An operation ended early: a panic, or damage that could not be rebuilt. If it cannot be
+        // rebuilt now, the next operation of the next holder will say so.
+        if self.changing && self.workspace().party.is_inside(self.held.taken.id) {
+            let _ = rebuild(self.index(), self.workspace().seed());
+        }
+    }
+}
+
+impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
+    pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
+        let taken = workspace.index.header.owner.take(&workspace.party)?;
+        Ok(Self { held: Held { workspace, taken, heir: taken.from } })
+    }
+
+    pub(crate) fn seize(
+        workspace: &'g Workspace<'m, P>,
+        holder: Holder,
+    ) -> Result<Option<Self>, Stranger> {
+        let taken = workspace.index.header.owner.seize(&workspace.party, holder)?;
+        Ok(taken.map(|taken| Self { held: Held { workspace, taken, heir: Some(holder) } }))
+    }
+
+    fn of_dead(mut held: Held<'g, 'm, P>, holder: Holder) -> Self {
+        held.heir = Some(holder);
+        Self { held }
+    }
+
+    /// The workspace that is locked.
+    #[must_use]
+    pub const fn workspace(&self) -> &'g Workspace<'m, P> {
+        self.held.workspace
+    }
+
+    /// Checks every invariant of the layout, as [`Guard::verify`] does.
+    #[must_use]
+    pub fn verify(&self) -> Report {
+        verify(self.held.workspace.index)
+    }
+
+    /// Verifies the index and rebuilds it if that finds anything.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be rebuilt, and the salvage again.
+    pub fn recover(self) -> Result<Guard<'g, 'm, P>, (Self, RebuildError)> {
+        let from = self.held.taken.from;
+        let rebuilt = !self.verify().is_clean();
+        let mut guard = if rebuilt { self.rebuild(None)? } else { self.into_guard() };
+        guard.repair = from.map(|from| Repair::TakenOver { from, rebuilt });
+        Ok(guard)
+    }
+
+    /// Builds the index anew as [`Guard::rebuild`] does.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be rebuilt, and the salvage again.
+    pub fn rebuild(self, seed: Option<u32>) -> Result<Guard<'g, 'm, P>, (Self, RebuildError)> {
+        let index = self.held.workspace.index;
+        index.header.raise_cycle_tag();
+        match rebuild(index, seed.unwrap_or_else(|| index.header.seed.get())) {
+            Ok(()) => Ok(self.into_guard()),
+            Err(cause) => Err((self, cause)),
+        }
+    }
+
+    /// Frees everything as [`Guard::reset`] does: this works on every workspace.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Guard::reset`].
+    pub fn reset(self, seed: Option<u32>) -> Result<Guard<'g, 'm, P>, RebuildError> {
+        let mut guard = self.into_guard();
+        guard.reset(seed)?;
+        Ok(guard)
+    }
+
+    fn into_guard(self) -> Guard<'g, 'm, P> {
+        let Self { mut held } = self;
+        held.heir = None;
+        Guard { held, repair: None, changing: false }
+    }
+}

@@ -1,0 +1,81 @@
+//! The 128-byte header of a workspace.
+
+use core::mem::{align_of, offset_of, size_of};
+
+use wksp_treap::{Cell32, Cell64, LinkCell};
+
+use crate::lock::LockWord;
+use crate::name::{NAME_BYTES_MAX, Name, NameError};
+
+/// The first eight bytes of a formatted workspace.
+pub const MAGIC: u64 = 0xF17E_DA2C_3731_C591;
+
+/// The smallest `cycle_tag` of a formatted workspace.
+pub(crate) const CYCLE_TAG_MIN: u64 = 4;
+
+/// The header; the bytes are those of docs/layout.md.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Header {
+    pub(crate) magic: Cell64,
+    pub(crate) part_max: Cell64,
+    pub(crate) data_max: Cell64,
+    pub(crate) gaddr_lo: Cell64,
+    pub(crate) gaddr_hi: Cell64,
+    name: [Cell64; 5],
+    pub(crate) seed: Cell32,
+    pub(crate) idle_top: LinkCell,
+    pub(crate) part_head: LinkCell,
+    pub(crate) part_tail: LinkCell,
+    pub(crate) used_root: LinkCell,
+    pub(crate) free_root: LinkCell,
+    pub(crate) cycle_tag: Cell64,
+    pub(crate) owner: LockWord,
+    pub(crate) zero: Cell64,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 128);
+    assert!(align_of::<Header>() == 128);
+    assert!(offset_of!(Header, magic) == 0);
+    assert!(offset_of!(Header, part_max) == 8);
+    assert!(offset_of!(Header, data_max) == 16);
+    assert!(offset_of!(Header, gaddr_lo) == 24);
+    assert!(offset_of!(Header, gaddr_hi) == 32);
+    assert!(offset_of!(Header, name) == 40);
+    assert!(offset_of!(Header, seed) == 80);
+    assert!(offset_of!(Header, idle_top) == 84);
+    assert!(offset_of!(Header, part_head) == 88);
+    assert!(offset_of!(Header, part_tail) == 92);
+    assert!(offset_of!(Header, used_root) == 96);
+    assert!(offset_of!(Header, free_root) == 100);
+    assert!(offset_of!(Header, cycle_tag) == 104);
+    assert!(offset_of!(Header, owner) == 112);
+    assert!(offset_of!(Header, zero) == 120);
+};
+
+impl Header {
+    /// The name as stored.
+    pub(crate) fn name(&self) -> Result<Name, NameError> {
+        let mut padded = [0; NAME_BYTES_MAX + 1];
+        for (bytes, cell) in padded.chunks_exact_mut(8).zip(&self.name) {
+            bytes.copy_from_slice(&cell.get().to_ne_bytes());
+        }
+        Name::from_padded(padded)
+    }
+
+    /// Stores the name.
+    pub(crate) fn set_name(&self, name: Name) {
+        let padded = name.to_padded();
+        let (words, _) = padded.as_chunks::<8>();
+        for (cell, bytes) in self.name.iter().zip(words) {
+            cell.set(u64::from_ne_bytes(*bytes));
+        }
+    }
+
+    /// Tells lock-free readers that the index is about to change.
+    pub(crate) fn raise_cycle_tag(&self) {
+        // A stored value of 2^64-1 can only be damage; go on above the minimum then.
+        self.cycle_tag.set(self.cycle_tag.get().checked_add(1).unwrap_or(CYCLE_TAG_MIN + 1));
+    }
+}

@@ -1,0 +1,108 @@
+//! The idle stack and the partition list, and with the two treaps the whole index.
+
+use wksp_treap::{
+    Damage, FreeTreap, GaddrRange, Link, PartitionIndex, PartitionRecord, Table, UsedTreap,
+};
+
+use crate::header::Header;
+
+/// Everything that indexes the partitions: idle stack, partition list, used and free treap.
+///
+/// A method that returns [`Damage`] may have changed links, never a range or tag of a used record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Index<'m> {
+    pub(crate) header: &'m Header,
+    pub(crate) table: Table<'m>,
+    pub(crate) data: GaddrRange,
+}
+
+impl<'m> Index<'m> {
+    pub(crate) const fn used(self) -> UsedTreap<'m> {
+        UsedTreap::new(self.table, &self.header.used_root)
+    }
+
+    pub(crate) const fn free(self) -> FreeTreap<'m> {
+        FreeTreap::new(self.table, &self.header.free_root)
+    }
+
+    /// The range of a partition, checked to lie within the data.
+    pub(crate) fn range(
+        self,
+        index: PartitionIndex,
+        record: &PartitionRecord,
+    ) -> Result<GaddrRange, Damage> {
+        let (lo, hi) = record.bounds();
+        GaddrRange::new(lo, hi).filter(|range| self.data.encloses(*range)).ok_or(Damage::BadRange {
+            index,
+            lo,
+            hi,
+        })
+    }
+
+    /// The number of idle records, counted up to `enough`.
+    pub(crate) fn idle_up_to(self, enough: u32) -> Result<u32, Damage> {
+        let mut link = self.header.idle_top.get();
+        for count in 0..enough {
+            match link {
+                Some(index) => link = self.table.get(index)?.parent(),
+                None => return Ok(count),
+            }
+        }
+        Ok(enough)
+    }
+
+    /// Takes a record off the idle stack; that there is one was checked before.
+    pub(crate) fn pop_idle(self) -> Result<(PartitionIndex, &'m PartitionRecord), Damage> {
+        let index = self.header.idle_top.get();
+        // The stack ran dry between the check and here: its links are not what they were.
+        let first = PartitionIndex::new(0).ok_or(Damage::IndexOutOfRange { index: 0, part_max: 0 });
+        let index = index.ok_or(Damage::EndlessWalk { index: first? })?;
+        let record = self.table.get(index)?;
+        if record.tag().is_some() || record.bounds() != (0, 0) {
+            return Err(Damage::WrongState { index });
+        }
+        self.header.idle_top.set(record.parent());
+        Ok((index, record))
+    }
+
+    /// Makes a record that is in no other part of the index idle.
+    pub(crate) fn push_idle(self, index: PartitionIndex) -> Result<(), Damage> {
+        self.table.get(index)?.make_idle(self.header.idle_top.get());
+        self.header.idle_top.set(Some(index));
+        Ok(())
+    }
+
+    /// Puts a partition into the list between `prev` and `next`.
+    pub(crate) fn link(self, index: PartitionIndex, prev: Link, next: Link) -> Result<(), Damage> {
+        let record = self.table.get(index)?;
+        // Both ends are looked up before either is changed.
+        let prev_record = prev.map(|prev| self.table.get(prev)).transpose()?;
+        let next_record = next.map(|next| self.table.get(next)).transpose()?;
+        record.set_neighbours(prev, next);
+        match prev_record {
+            Some(prev) => prev.set_next(Some(index)),
+            None => self.header.part_head.set(Some(index)),
+        }
+        match next_record {
+            Some(next) => next.set_prev(Some(index)),
+            None => self.header.part_tail.set(Some(index)),
+        }
+        Ok(())
+    }
+
+    /// Takes a partition out of the list.
+    pub(crate) fn unlink(self, record: &PartitionRecord) -> Result<(), Damage> {
+        let (prev, next) = (record.prev(), record.next());
+        let prev_record = prev.map(|prev| self.table.get(prev)).transpose()?;
+        let next_record = next.map(|next| self.table.get(next)).transpose()?;
+        match prev_record {
+            Some(prev) => prev.set_next(next),
+            None => self.header.part_head.set(next),
+        }
+        match next_record {
+            Some(next) => next.set_prev(prev),
+            None => self.header.part_tail.set(prev),
+        }
+        Ok(())
+    }
+}

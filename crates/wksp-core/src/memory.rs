@@ -1,0 +1,204 @@
+//! The bytes of a region: the one place where raw memory becomes header, records and data.
+//!
+//! # Safety
+//!
+//! [`Memory::from_raw_parts`] is where the caller vouches for the memory, in three numbered
+//! obligations that the comments below refer to.
+//! Everything else follows from two facts: each access is checked against the length of the memory,
+//! and each is atomic, so that it may race with other threads and processes.
+//! No reference to the data bytes is ever made.
+#![expect(unsafe_code, reason = "raw bytes to header and records; see the paragraph above")]
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::slice;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use wksp_treap::{Gaddr, GaddrRange, PartitionRecord};
+
+use crate::geometry::{HEADER_BYTES, WORKSPACE_ALIGN};
+use crate::header::Header;
+
+/// Memory that holds a workspace or is to hold one.
+///
+/// A copy is another view of the same memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'m> {
+    base: NonNull<u8>,
+    bytes: usize,
+    lifetime: PhantomData<&'m [Block]>,
+}
+
+// SAFETY: a view is an address and a length, and every access through it is atomic.
+unsafe impl Send for Memory<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Memory<'_> {}
+
+/// 128 bytes at the alignment of a workspace, of which private memory for one can be made.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub struct Block([AtomicU64; 16]);
+
+impl Block {
+    /// Makes a block of zeros.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 16])
+    }
+}
+
+/// Why memory is not fit for a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a workspace must lie at a multiple of {WORKSPACE_ALIGN} bytes, but this address is {at:#x}"
+)]
+pub struct Misaligned {
+    /// The address.
+    pub at: usize,
+}
+
+/// An address or length that does not lie within the memory or the data of the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{bytes} bytes from {gaddr} on do not lie within the data {data} of the workspace")]
+pub struct OutsideData {
+    /// The first address asked for.
+    pub gaddr: Gaddr,
+    /// The number of bytes asked for.
+    pub bytes: u64,
+    /// What there is.
+    pub data: GaddrRange,
+}
+
+impl<'m> Memory<'m> {
+    /// Views `bytes` bytes from `base` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Misaligned`] if `base` is not a multiple of 128.
+    ///
+    /// # Safety
+    ///
+    /// 1. The bytes are mapped, readable and writable for all of `'m`.
+    /// 2. They are initialised, as memory from the kernel is.
+    /// 3. For all of `'m` nothing in this process reads or writes them but through atomics, or
+    ///    through pointers to allocations whose users see to it that they do not race.
+    ///    Other processes may do what they like.
+    pub unsafe fn from_raw_parts(base: NonNull<u8>, bytes: usize) -> Result<Self, Misaligned> {
+        if !base.cast::<Block>().is_aligned() {
+            return Err(Misaligned { at: base.addr().get() });
+        }
+        Ok(Self { base, bytes, lifetime: PhantomData })
+    }
+
+    /// Views private memory of the process, for workspaces on the heap or in tests.
+    #[must_use]
+    pub fn of_blocks(blocks: &'m mut [Block]) -> Self {
+        let bytes = size_of_val(blocks);
+        Self { base: NonNull::from(blocks).cast(), bytes, lifetime: PhantomData }
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.bytes
+    }
+
+    /// The address of the first byte in this process.
+    #[must_use]
+    pub const fn base(self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The header, `None` if the memory has no room for one.
+    pub(crate) fn header(self) -> Option<&'m Header> {
+        // SAFETY: obligations 1 and 2 cover these bytes, since there are enough of them; the
+        // alignment was checked on construction; a header is made of atomics, so obligation 3 and
+        // every bit pattern will do.
+        (self.bytes as u64 >= HEADER_BYTES).then(|| unsafe { self.base.cast::<Header>().as_ref() })
+    }
+
+    /// The first `count` records, `None` if the memory has no room for them.
+    pub(crate) fn records(self, count: u32) -> Option<&'m [PartitionRecord]> {
+        let count = usize::try_from(count).ok()?;
+        let needed = size_of::<PartitionRecord>().checked_mul(count)?;
+        if self.bytes.checked_sub(size_of::<Header>())? < needed {
+            return None;
+        }
+        // SAFETY: the records begin behind the header, which was just found to lie within.
+        let first = unsafe { self.base.add(size_of::<Header>()) }.cast::<PartitionRecord>();
+        // SAFETY: as for the header; 128 is a multiple of the alignment of records.
+        Some(unsafe { slice::from_raw_parts(first.as_ptr(), count) })
+    }
+
+    /// The address in this process of the byte at `gaddr`, `None` outside the memory.
+    pub(crate) fn pointer(self, gaddr: Gaddr) -> Option<NonNull<u8>> {
+        let offset = usize::try_from(gaddr.get()).ok().filter(|&offset| offset < self.bytes)?;
+        // SAFETY: the offset was just found to lie within the memory of obligation 1.
+        Some(unsafe { self.base.add(offset) })
+    }
+
+    /// The bytes of a range: single ones, words, single ones. `None` if they do not lie within.
+    fn atoms(self, lo: Gaddr, bytes: usize) -> Option<Atoms<'m>> {
+        let start = usize::try_from(lo.get()).ok()?;
+        if start.checked_add(bytes)? > self.bytes {
+            return None;
+        }
+        // SAFETY: the start was just found to lie within the memory or at its end.
+        let start = unsafe { self.base.add(start) }.cast::<AtomicU8>();
+        // SAFETY: as many bytes lie within; obligations 1 to 3 make them atomic ones.
+        let all = unsafe { slice::from_raw_parts(start.as_ptr(), bytes) };
+        // SAFETY: eight atomic bytes at the alignment of a word make an atomic word.
+        let (head, words, tail) = unsafe { all.align_to::<AtomicU64>() };
+        Some(Atoms { head, words, tail })
+    }
+
+    /// Copies bytes out of the memory, `None` if they do not lie within.
+    pub(crate) fn copy_out(self, lo: Gaddr, to: &mut [u8]) -> Option<()> {
+        let atoms = self.atoms(lo, to.len())?;
+        let (to_head, rest) = to.split_at_mut_checked(atoms.head.len())?;
+        let (to_words, to_tail) = rest.as_chunks_mut();
+        for (to, word) in to_words.iter_mut().zip(atoms.words) {
+            *to = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        for (to, byte) in to_head.iter_mut().chain(to_tail).zip(atoms.head.iter().chain(atoms.tail))
+        {
+            *to = byte.load(Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Copies bytes into the memory, `None` if they do not lie within.
+    pub(crate) fn copy_in(self, lo: Gaddr, from: &[u8]) -> Option<()> {
+        let atoms = self.atoms(lo, from.len())?;
+        let (from_head, rest) = from.split_at_checked(atoms.head.len())?;
+        let (from_words, from_tail) = rest.as_chunks();
+        for (from, word) in from_words.iter().zip(atoms.words) {
+            word.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
+        }
+        for (from, byte) in
+            from_head.iter().chain(from_tail).zip(atoms.head.iter().chain(atoms.tail))
+        {
+            byte.store(*from, Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Sets all bytes of a range to `value`, `None` if they do not lie within.
+    pub(crate) fn fill(self, range: GaddrRange, value: u8) -> Option<()> {
+        let atoms = self.atoms(range.lo(), usize::try_from(range.bytes()).ok()?)?;
+        for word in atoms.words {
+            word.store(u64::from_ne_bytes([value; 8]), Ordering::Relaxed);
+        }
+        for byte in atoms.head.iter().chain(atoms.tail) {
+            byte.store(value, Ordering::Relaxed);
+        }
+        Some(())
+    }
+}
+
+/// A run of bytes as atomics, as many as possible of them in words.
+struct Atoms<'m> {
+    head: &'m [AtomicU8],
+    words: &'m [AtomicU64],
+    tail: &'m [AtomicU8],
+}

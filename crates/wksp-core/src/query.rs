@@ -1,0 +1,136 @@
+//! Looking up: the allocation of an address, the allocations of a tag, all partitions; and giving
+//! an allocation another tag.
+
+use wksp_treap::{Gaddr, GaddrRange, PartitionIndex, Tag};
+
+use crate::guard::{Guard, Salvage};
+use crate::index::Index;
+use crate::lock::Party;
+use crate::partition::{Allocation, Partitions};
+
+/// An address belongs to no allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAllocated {
+    /// It is not an address of the data at all.
+    #[error("{gaddr} is outside the data {data} of the workspace")]
+    Outside {
+        /// The address.
+        gaddr: Gaddr,
+        /// The addresses of the data.
+        data: GaddrRange,
+    },
+    /// It lies in a free partition: never allocated, or freed.
+    #[error("{gaddr} belongs to no allocation: it is free, or was freed")]
+    Free {
+        /// The address.
+        gaddr: Gaddr,
+    },
+}
+
+impl<P: Party> Guard<'_, '_, P> {
+    /// The allocation that covers `gaddr`, which may be any of its bytes.
+    ///
+    /// Writes nothing and costs O(log n) in the number n of allocations.
+    /// Where the index is damaged it costs O(m) in the number m of records, and is right as well:
+    /// it looks at the records themselves.
+    #[must_use]
+    pub fn allocation(&self, gaddr: Gaddr) -> Option<Allocation> {
+        self.find(gaddr).map(|(_, allocation)| allocation)
+    }
+
+    /// The tag of the allocation that covers `gaddr`.
+    ///
+    /// Costs as much as [`allocation`](Self::allocation).
+    #[must_use]
+    #[doc(alias = "fd_wksp_tag")]
+    pub fn tag(&self, gaddr: Gaddr) -> Option<Tag> {
+        self.allocation(gaddr).map(|allocation| allocation.tag)
+    }
+
+    /// Gives the allocation that covers `gaddr` another tag, and returns it as it was.
+    ///
+    /// # Crash behaviour
+    ///
+    /// A single store: the allocation has one tag or the other.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAllocated`] changes nothing.
+    pub fn set_tag(&mut self, gaddr: Gaddr, tag: Tag) -> Result<Allocation, NotAllocated> {
+        let (at, allocation) = self.find(gaddr).ok_or_else(|| self.not_allocated(gaddr))?;
+        self.index().header.raise_cycle_tag();
+        if let Ok(record) = self.index().table.get(at) {
+            record.commit_tag(Some(tag));
+        }
+        Ok(allocation)
+    }
+
+    /// The allocation with `tag` at the lowest address.
+    ///
+    /// Costs O(m) in the number m of records.
+    #[must_use]
+    #[doc(alias = "fd_wksp_tag_query")]
+    pub fn lowest_tagged(&self, tag: Tag) -> Option<Allocation> {
+        allocations(self.index())
+            .filter(|(_, allocation)| allocation.tag == tag)
+            .map(|(_, allocation)| allocation)
+            .min_by_key(|allocation| allocation.range.lo())
+    }
+
+    /// All partitions in ascending order of address, free ones too.
+    ///
+    /// A damaged list ends with the damage.
+    #[must_use]
+    pub fn partitions(&self) -> Partitions<'_> {
+        Partitions::new(self.index())
+    }
+
+    /// The record and value of the allocation that covers `gaddr`.
+    pub(crate) fn find(&self, gaddr: Gaddr) -> Option<(PartitionIndex, Allocation)> {
+        let index = self.index();
+        let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
+        let by_treap = index.used().find(gaddr).map(|found| {
+            let at = found?;
+            Some((at, allocation_at(index, at).filter(covers)))
+        });
+        match by_treap {
+            Ok(None) => None,
+            Ok(Some((at, Some(allocation)))) => Some((at, allocation)),
+            // Damage on the way: ask the records themselves.
+            Ok(Some((_, None))) | Err(_) => {
+                allocations(index).find(|(_, allocation)| covers(allocation))
+            }
+        }
+    }
+
+    pub(crate) fn not_allocated(&self, gaddr: Gaddr) -> NotAllocated {
+        let data = self.index().data;
+        if data.contains(gaddr) {
+            NotAllocated::Free { gaddr }
+        } else {
+            NotAllocated::Outside { gaddr, data }
+        }
+    }
+}
+
+impl<P: Party> Salvage<'_, '_, P> {
+    /// All records that have a tag and a possible range, in the order of the table.
+    ///
+    /// They may overlap: this is what is there to be saved, not a sound state.
+    pub fn allocations(&self) -> impl Iterator<Item = Allocation> {
+        allocations(self.workspace().index).map(|(_, allocation)| allocation)
+    }
+}
+
+/// The allocations as the records have them, in the order of the table.
+pub(crate) fn allocations(index: Index<'_>) -> impl Iterator<Item = (PartitionIndex, Allocation)> {
+    index.table.indices().filter_map(move |at| Some((at, allocation_at(index, at)?)))
+}
+
+/// The allocation of a record, `None` if it has no tag or an impossible range.
+fn allocation_at(index: Index<'_>, at: PartitionIndex) -> Option<Allocation> {
+    let record = index.table.get(at).ok()?;
+    let tag = record.tag()?;
+    Some(Allocation { range: index.range(at, record).ok()?, tag })
+}

@@ -1,0 +1,234 @@
+//! Building the index anew from the records that have a tag.
+
+use wksp_treap::{Damage, GaddrRange, HEAP_PRIO_LIMIT, NIL, PartitionIndex, PartitionRecord};
+
+use crate::index::Index;
+
+/// Why an index cannot be rebuilt. The records that have a tag are as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// A record with a tag has a range that is empty or not within the data.
+    #[error(
+        "record {index} has a tag but the impossible range [{lo}, {hi}): the workspace can only be \
+         reset or restored"
+    )]
+    BadRange {
+        /// The record.
+        index: PartitionIndex,
+        /// Its lower bound, in bytes.
+        lo: u64,
+        /// Its upper bound, in bytes.
+        hi: u64,
+    },
+    /// Two records with a tag cover the same bytes.
+    #[error(
+        "records {lower} and {upper} both have a tag and overlap: the workspace can only be reset \
+         or restored"
+    )]
+    Overlap {
+        /// The one that begins at the lower address.
+        lower: PartitionIndex,
+        /// The one that begins within it.
+        upper: PartitionIndex,
+    },
+    /// The table has too few records to describe every gap between the allocations.
+    #[error(
+        "the allocations and the gaps between them need {needed} records, but there are only \
+         {part_max}: free allocations that stand alone, by their records, or reset the workspace"
+    )]
+    TooFewRecords {
+        /// How many are needed.
+        needed: u64,
+        /// How many there are.
+        part_max: u32,
+    },
+    /// The records changed while the index was built: someone writes without the lock.
+    #[error("the records change although the lock is held: {0}")]
+    Interference(Damage),
+}
+
+impl From<Damage> for RebuildError {
+    fn from(damage: Damage) -> Self {
+        Self::Interference(damage)
+    }
+}
+
+/// Builds idle stack, partition list and both treaps from the records that have a tag.
+///
+/// First it finds out whether that can be done, writing nothing but scratch links; then it does it.
+/// It uses no memory but the records, and terminates because each loop runs over the table or
+/// over the sorted permutation in it.
+///
+/// # Crash behaviour
+///
+/// May be stopped at any store and run again, since no store touches what it starts from.
+pub(crate) fn rebuild(index: Index<'_>, seed: u32) -> Result<(), RebuildError> {
+    let used = Sorted::of_used(index)?;
+    check(index, used)?;
+
+    let Index { header, table, data } = index;
+    header.seed.set(seed);
+    header.used_root.set(None);
+    header.free_root.set(None);
+    header.part_head.set(None);
+    header.part_tail.set(None);
+    header.idle_top.set(None);
+    // From the last to the first, so that the stack hands them out in ascending order.
+    for at in table.indices().rev() {
+        let record = table.get(at)?;
+        record.set_heap_prio(heap_prio(seed, at));
+        if record.tag().is_none() {
+            index.push_idle(at)?;
+        }
+    }
+
+    let mut gap_lo = data.lo().get();
+    let mut below = None;
+    for rank in 0..used.count {
+        let at = used.get(rank)?;
+        let record = table.get(at)?;
+        let range = index.range(at, record)?;
+        add_gap(index, gap_lo, range.lo().get())?;
+        record.clear_tree_links();
+        index.link(at, header.part_tail.get(), None)?;
+        index.used().insert_between(at, below, None)?;
+        below = Some(at);
+        gap_lo = range.hi().get();
+    }
+    add_gap(index, gap_lo, data.hi().get())?;
+    Ok(())
+}
+
+/// Appends a free partition for `[lo, hi)` unless that is empty.
+fn add_gap(index: Index<'_>, lo: u64, hi: u64) -> Result<(), Damage> {
+    let Some(range) = GaddrRange::new(lo, hi) else { return Ok(()) };
+    let (at, record) = index.pop_idle()?;
+    record.set_range(range);
+    index.link(at, index.header.part_tail.get(), None)?;
+    index.free().insert(at)
+}
+
+/// Checks that the used partitions lie within the data, apart from each other, and that there are
+/// records enough for them and the gaps.
+fn check(index: Index<'_>, used: Sorted<'_>) -> Result<(), RebuildError> {
+    let mut needed = u64::from(used.count);
+    let mut last: Option<(PartitionIndex, GaddrRange)> = None;
+    let mut gap_lo = index.data.lo();
+    for rank in 0..used.count {
+        let at = used.get(rank)?;
+        let range = index.range(at, index.table.get(at)?)?;
+        if let Some((lower, lower_range)) = last
+            && range.lo() < lower_range.hi()
+        {
+            return Err(RebuildError::Overlap { lower, upper: at });
+        }
+        needed = needed.saturating_add(u64::from(gap_lo < range.lo()));
+        gap_lo = range.hi();
+        last = Some((at, range));
+    }
+    needed = needed.saturating_add(u64::from(gap_lo < index.data.hi()));
+    if needed > u64::from(index.table.len()) {
+        return Err(RebuildError::TooFewRecords { needed, part_max: index.table.len() });
+    }
+    Ok(())
+}
+
+/// The used records in ascending order of address, as a permutation in the scratch links.
+#[derive(Clone, Copy)]
+struct Sorted<'m> {
+    index: Index<'m>,
+    count: u32,
+}
+
+impl<'m> Sorted<'m> {
+    /// Collects the records that have a tag and sorts them.
+    fn of_used(index: Index<'m>) -> Result<Self, RebuildError> {
+        let mut slots = index.table.iter();
+        let mut count = 0_u32;
+        for (at, record) in index.table.iter() {
+            if record.tag().is_none() {
+                continue;
+            }
+            let (lo, hi) = record.bounds();
+            if GaddrRange::new(lo, hi).is_none_or(|range| !index.data.encloses(range)) {
+                return Err(RebuildError::BadRange { index: at, lo, hi });
+            }
+            if let Some((_, slot)) = slots.next() {
+                slot.set_scratch(Some(at));
+                count = count.saturating_add(1);
+            }
+        }
+        let sorted = Self { index, count };
+        sorted.heap_sort()?;
+        Ok(sorted)
+    }
+
+    /// The record at `rank`.
+    fn get(self, rank: u32) -> Result<PartitionIndex, Damage> {
+        let none = Damage::IndexOutOfRange { index: NIL, part_max: self.index.table.len() };
+        self.slot(rank)?.scratch().ok_or(none)
+    }
+
+    /// The record whose scratch link says which one is at `rank`.
+    fn slot(self, rank: u32) -> Result<&'m PartitionRecord, Damage> {
+        let none = Damage::IndexOutOfRange { index: rank, part_max: self.index.table.len() };
+        self.index.table.get(PartitionIndex::new(rank).ok_or(none)?)
+    }
+
+    /// Sorts in place: O(n log n) whatever the order, and bounded whatever the records hold.
+    fn heap_sort(self) -> Result<(), Damage> {
+        for top in (0..self.count / 2).rev() {
+            self.sift_down(top, self.count)?;
+        }
+        for end in (1..self.count).rev() {
+            self.swap(0, end)?;
+            self.sift_down(0, end)?;
+        }
+        Ok(())
+    }
+
+    /// Restores the heap below `top` among the ranks before `end`.
+    fn sift_down(self, mut top: u32, end: u32) -> Result<(), Damage> {
+        loop {
+            let first_child = u64::from(top).saturating_mul(2).saturating_add(1);
+            let mut largest = (self.lo(top)?, top);
+            for child in [first_child, first_child.saturating_add(1)] {
+                match u32::try_from(child) {
+                    Ok(child) if child < end => largest = largest.max((self.lo(child)?, child)),
+                    _ => break,
+                }
+            }
+            if largest.1 == top {
+                return Ok(());
+            }
+            self.swap(top, largest.1)?;
+            top = largest.1;
+        }
+    }
+
+    fn lo(self, rank: u32) -> Result<u64, Damage> {
+        Ok(self.index.table.get(self.get(rank)?)?.bounds().0)
+    }
+
+    fn swap(self, a: u32, b: u32) -> Result<(), Damage> {
+        let (a, b) = (self.slot(a)?, self.slot(b)?);
+        let link = a.scratch();
+        a.set_scratch(b.scratch());
+        b.set_scratch(link);
+        Ok(())
+    }
+}
+
+/// The heap priority of a record: anything that looks random will do, and every program honours
+/// what it finds.
+///
+/// The mixing steps are the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+fn heap_prio(seed: u32, index: PartitionIndex) -> u32 {
+    let mut mixed = (u64::from(seed) << 32) | u64::from(index.get());
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^= mixed >> 31;
+    // The limit is a power of two, so this takes the low bits.
+    u32::try_from(mixed & u64::from(HEAP_PRIO_LIMIT - 1)).unwrap_or_default()
+}

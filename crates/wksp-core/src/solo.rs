@@ -1,0 +1,35 @@
+//! The party of those who are alone: the threads of one process.
+
+use core::hint::spin_loop;
+use core::num::NonZeroU64;
+
+use crate::lock::{Holder, OwnerId, Party, Stranger, Verdict};
+
+/// All threads of a process that shares its workspace with no other, nor with a forked child.
+///
+/// They spin for the lock, and give up after some 10^9 looks: seconds, in which a thread that locks
+/// twice finds out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Solo;
+
+const LOOKS_MAX: u32 = 1 << 30;
+
+impl Party for Solo {
+    type Patience = u32;
+
+    fn enter(&self) -> Result<OwnerId, Stranger> {
+        OwnerId::new(NonZeroU64::MIN.get()).ok_or(Stranger)
+    }
+
+    fn is_inside(&self, _id: OwnerId) -> bool {
+        true
+    }
+
+    fn leave(&self) {}
+
+    fn judge(&self, _holder: Holder, looks: &mut u32) -> Verdict {
+        spin_loop();
+        *looks = looks.saturating_add(1);
+        if *looks < LOOKS_MAX { Verdict::Wait } else { Verdict::GiveUp }
+    }
+}

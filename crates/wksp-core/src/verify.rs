@@ -1,0 +1,329 @@
+//! Checking every invariant of the layout, without changing a byte.
+
+use core::fmt;
+
+use wksp_treap::{Damage, HEAP_PRIO_LIMIT, Link, PartitionIndex, TreapFault};
+
+use crate::header::CYCLE_TAG_MIN;
+use crate::index::Index;
+use crate::name::NameError;
+
+/// A broken invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// A static field of the header has changed since the workspace was joined.
+    Header {
+        /// The name of the field in docs/layout.md.
+        field: &'static str,
+        /// What it should say.
+        expected: u64,
+        /// What it says.
+        found: u64,
+    },
+    /// The name in the header is none.
+    Name(NameError),
+    /// The cycle tag is below its minimum.
+    CycleTag {
+        /// What it says.
+        found: u64,
+    },
+    /// A record on the idle stack has a tag, range, neighbour or child.
+    IdleNotEmpty {
+        /// The record.
+        index: PartitionIndex,
+    },
+    /// The idle stack cannot be followed to its end.
+    IdleStack(Damage),
+    /// The partition list cannot be followed to its end.
+    List(Damage),
+    /// A partition does not begin where the one before it ends.
+    NotAdjacent {
+        /// The record.
+        index: PartitionIndex,
+        /// Where it should begin.
+        expected_lo: u64,
+        /// Where it begins.
+        lo: u64,
+    },
+    /// The last partition does not end where the data ends.
+    DoesNotReachEnd {
+        /// Where the data ends.
+        expected_hi: u64,
+        /// Where the last partition ends.
+        hi: u64,
+    },
+    /// Two neighbours are both free.
+    FreeNeighbours {
+        /// The lower one.
+        lower: PartitionIndex,
+        /// The upper one.
+        upper: PartitionIndex,
+    },
+    /// The heap priority of a record is not below 2^30.
+    HeapPrio {
+        /// The record.
+        index: PartitionIndex,
+    },
+    /// The used treap breaks an invariant.
+    UsedTreap(TreapFault),
+    /// The free treap breaks an invariant.
+    FreeTreap(TreapFault),
+    /// A treap does not hold as many partitions as the list has of its kind.
+    Count {
+        /// What was counted.
+        of: Counted,
+        /// How many there should be.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
+}
+
+/// What a [`Finding::Count`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Records in any state, of all in the table.
+    Records,
+    /// Used partitions in the used treap, of all in the list.
+    Used,
+    /// Free partitions in the free treap, of all in the list.
+    Free,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Records => "records on the idle stack and in the partition list",
+            Self::Used => "partitions in the used treap",
+            Self::Free => "partitions in the free treap",
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { field, expected, found } => {
+                write!(f, "the header's {field} should be {expected} but is {found}")
+            }
+            Self::Name(error) => write!(f, "the header's name is damaged: {error}"),
+            Self::CycleTag { found } => {
+                write!(f, "the header's cycle_tag should be {CYCLE_TAG_MIN} or more but is {found}")
+            }
+            Self::IdleNotEmpty { index } => {
+                write!(f, "record {index} is on the idle stack but not empty")
+            }
+            Self::IdleStack(damage) => write!(f, "on the idle stack, {damage}"),
+            Self::List(damage) => write!(f, "in the partition list, {damage}"),
+            Self::NotAdjacent { index, expected_lo, lo } => {
+                write!(f, "record {index} should begin at {expected_lo} but begins at {lo}")
+            }
+            Self::DoesNotReachEnd { expected_hi, hi } => {
+                write!(f, "the last partition should end at {expected_hi} but ends at {hi}")
+            }
+            Self::FreeNeighbours { lower, upper } => {
+                write!(f, "records {lower} and {upper} are neighbours and both free")
+            }
+            Self::HeapPrio { index } => {
+                write!(f, "record {index} has a heap priority of 2^30 or more")
+            }
+            Self::UsedTreap(fault) => write!(f, "in the used treap, {fault}"),
+            Self::FreeTreap(fault) => write!(f, "in the free treap, {fault}"),
+            Self::Count { of, expected, found } => {
+                write!(f, "there should be {expected} {of} but there are {found}")
+            }
+        }
+    }
+}
+
+/// How many findings a report keeps.
+const KEPT: usize = 32;
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    kept: [Option<Finding>; KEPT],
+    count: u64,
+    /// What the partition list and the idle stack hold.
+    census: Census,
+}
+
+/// How many records a verification met in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// On the idle stack.
+    pub idle: u64,
+    /// In the partition list, without a tag.
+    pub free: u64,
+    /// In the partition list, with a tag.
+    pub used: u64,
+}
+
+impl Report {
+    /// Whether nothing was found.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many findings there were.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The findings, of which the first 32 are kept.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.kept.iter().flatten()
+    }
+
+    /// How many records were met in each state.
+    #[must_use]
+    pub const fn census(&self) -> Census {
+        self.census
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if let Some(slot) = usize::try_from(self.count).ok().and_then(|at| self.kept.get_mut(at)) {
+            *slot = Some(finding);
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}
+
+/// Checks every invariant.
+///
+/// Each walk is bounded by the number of records. That the idle stack and the list are disjoint,
+/// hold every record, and the treaps the same partitions as the list, follows from the counts: a
+/// record is on the stack only if it is empty and in the list only if it is not, neither visits one
+/// twice, and a treap visits no record twice either.
+pub(crate) fn verify(index: Index<'_>) -> Report {
+    let mut report = Report { kept: [None; KEPT], count: 0, census: Census::default() };
+    check_header(index, &mut report);
+    check_idle(index, &mut report);
+    check_list(index, &mut report);
+    check_treaps(index, &mut report);
+    let Census { idle, free, used } = report.census;
+    let (expected, found) =
+        (u64::from(index.table.len()), idle.saturating_add(free).saturating_add(used));
+    if found != expected {
+        report.add(Finding::Count { of: Counted::Records, expected, found });
+    }
+    report
+}
+
+fn check_header(index: Index<'_>, report: &mut Report) {
+    let header = index.header;
+    let (lo, hi) = (index.data.lo().get(), index.data.hi().get());
+    for (field, expected, found) in [
+        ("part_max", u64::from(index.table.len()), header.part_max.get()),
+        ("data_max", index.data.bytes(), header.data_max.get()),
+        ("gaddr_lo", lo, header.gaddr_lo.get()),
+        ("gaddr_hi", hi, header.gaddr_hi.get()),
+        ("zero", 0, header.zero.get()),
+    ] {
+        if found != expected {
+            report.add(Finding::Header { field, expected, found });
+        }
+    }
+    if let Err(error) = header.name() {
+        report.add(Finding::Name(error));
+    }
+    let found = header.cycle_tag.get();
+    if found < CYCLE_TAG_MIN {
+        report.add(Finding::CycleTag { found });
+    }
+}
+
+fn check_idle(index: Index<'_>, report: &mut Report) {
+    let mut link = index.header.idle_top.get();
+    while let Some(at) = link {
+        if report.census.idle >= u64::from(index.table.len()) {
+            return report.add(Finding::IdleStack(Damage::EndlessWalk { index: at }));
+        }
+        let record = match index.table.get(at) {
+            Ok(record) => record,
+            Err(damage) => return report.add(Finding::IdleStack(damage)),
+        };
+        let links = [record.prev(), record.next(), record.left(), record.right(), record.same()];
+        if record.tag().is_some()
+            || record.bounds() != (0, 0)
+            || record.in_same()
+            || links.iter().any(Option::is_some)
+        {
+            report.add(Finding::IdleNotEmpty { index: at });
+        }
+        report.census.idle = report.census.idle.saturating_add(1);
+        link = record.parent();
+    }
+}
+
+fn check_list(index: Index<'_>, report: &mut Report) {
+    let (mut link, mut before): (Link, Link) = (index.header.part_head.get(), None);
+    let mut before_is_free = false;
+    let mut expected_lo = index.data.lo().get();
+    let mut left_to_visit = index.table.len();
+    while let Some(at) = link {
+        let Some(left) = left_to_visit.checked_sub(1) else {
+            return report.add(Finding::List(Damage::EndlessWalk { index: at }));
+        };
+        left_to_visit = left;
+        let record = match index.table.get(at) {
+            Ok(record) => record,
+            Err(damage) => return report.add(Finding::List(damage)),
+        };
+        if record.prev() != before {
+            report.add(Finding::List(match before {
+                Some(from) => Damage::BrokenLink { from, to: at },
+                None => Damage::WrongRoot { expected: at },
+            }));
+        }
+        let range = match index.range(at, record) {
+            Ok(range) => range,
+            Err(damage) => return report.add(Finding::List(damage)),
+        };
+        if range.lo().get() != expected_lo {
+            let lo = range.lo().get();
+            report.add(Finding::NotAdjacent { index: at, expected_lo, lo });
+        }
+        expected_lo = range.hi().get();
+        if record.heap_prio() >= HEAP_PRIO_LIMIT {
+            report.add(Finding::HeapPrio { index: at });
+        }
+        let is_free = record.tag().is_none();
+        if let (Some(lower), true, true) = (before, before_is_free, is_free) {
+            report.add(Finding::FreeNeighbours { lower, upper: at });
+        }
+        let count = if is_free { &mut report.census.free } else { &mut report.census.used };
+        *count = count.saturating_add(1);
+        (before, before_is_free, link) = (Some(at), is_free, record.next());
+    }
+    if index.header.part_tail.get() != before {
+        report.add(Finding::List(match before.or(index.header.part_tail.get()) {
+            Some(expected) => Damage::WrongRoot { expected },
+            None => return,
+        }));
+    }
+    let expected_hi = index.data.hi().get();
+    if expected_lo != expected_hi {
+        report.add(Finding::DoesNotReachEnd { expected_hi, hi: expected_lo });
+    }
+}
+
+fn check_treaps(index: Index<'_>, report: &mut Report) {
+    let (mut used, mut free) = (0_u64, 0_u64);
+    index.used().inspect(&mut |_, _| used = used.saturating_add(1), &mut |fault| {
+        report.add(Finding::UsedTreap(fault))
+    });
+    index.free().inspect(&mut |_, _| free = free.saturating_add(1), &mut |fault| {
+        report.add(Finding::FreeTreap(fault))
+    });
+    for (of, expected, found) in
+        [(Counted::Used, report.census.used, used), (Counted::Free, report.census.free, free)]
+    {
+        if found != expected {
+            report.add(Finding::Count { of, expected, found });
+        }
+    }
+}

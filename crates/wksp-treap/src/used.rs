@@ -1,0 +1,130 @@
+//! The treap of the used partitions, by address.
+
+use crate::addr::Gaddr;
+use crate::cell::LinkCell;
+use crate::fault::TreapFault;
+use crate::index::{Link, PartitionIndex};
+use crate::record::PartitionRecord;
+use crate::table::{Damage, Table};
+use crate::tree::{Step, Tree};
+
+/// The treap of the used partitions, by address.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedTreap<'t> {
+    tree: Tree<'t>,
+}
+
+impl<'t> UsedTreap<'t> {
+    /// Views the treap that hangs off `root`.
+    #[must_use]
+    pub const fn new(table: Table<'t>, root: &'t LinkCell) -> Self {
+        Self { tree: Tree { table, root } }
+    }
+
+    /// Finds the used partition that covers `gaddr`.
+    ///
+    /// Writes nothing and costs O(log n) in the number n of used partitions.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] if the links lead out of the table or round in a ring.
+    pub fn find(self, gaddr: Gaddr) -> Result<Link, Damage> {
+        let Some(mut index) = self.tree.root.get() else { return Ok(None) };
+        for _ in 0..self.tree.table.len() {
+            let record = self.tree.table.get(index)?;
+            let (lo, hi) = record.bounds();
+            let child = if gaddr.get() < lo {
+                record.left()
+            } else if gaddr.get() >= hi {
+                record.right()
+            } else if record.tag().is_some() {
+                return Ok(Some(index));
+            } else {
+                return Err(Damage::WrongState { index });
+            };
+            match child {
+                Some(child) => index = child,
+                None => return Ok(None),
+            }
+        }
+        Err(Damage::EndlessWalk { index })
+    }
+
+    /// Inserts `index` between its neighbours in address order.
+    ///
+    /// `below` is the used partition before it and `above` the one behind it; knowing them, no
+    /// search is needed: one of the two has a free link between them.
+    /// Costs O(1) rotations on average.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] if the two are not neighbours in the tree; then nothing is changed, or only
+    /// links are.
+    pub fn insert_between(
+        self,
+        index: PartitionIndex,
+        below: Link,
+        above: Link,
+    ) -> Result<(), Damage> {
+        let table = self.tree.table;
+        if let Some(below) = below {
+            let slot = &table.get(below)?.right;
+            if slot.get().is_none() {
+                return self.tree.attach(index, Some(below), slot);
+            }
+        }
+        if let Some(above) = above {
+            let slot = &table.get(above)?.left;
+            if slot.get().is_none() {
+                return self.tree.attach(index, Some(above), slot);
+            }
+        }
+        match (below, above, self.tree.root.get()) {
+            (None, None, None) => self.tree.attach(index, None, self.tree.root),
+            (Some(from), Some(to), _) => Err(Damage::BrokenLink { from, to }),
+            (_, _, _) => Err(Damage::WrongRoot { expected: below.or(above).unwrap_or(index) }),
+        }
+    }
+
+    /// Takes a partition out, through its links and without a search.
+    ///
+    /// Costs O(1) rotations on average.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] if the links around the record contradict each other.
+    pub fn remove(self, index: PartitionIndex) -> Result<(), Damage> {
+        self.tree.detach(index)?;
+        self.tree.table.get(index)?.clear_tree_links();
+        Ok(())
+    }
+
+    /// Visits every record in order of address, and tells what breaks an invariant of the treap.
+    ///
+    /// Ends after at most as many records as the table has.
+    pub fn inspect(
+        self,
+        visit: &mut dyn FnMut(PartitionIndex, &'t PartitionRecord),
+        report: &mut dyn FnMut(TreapFault),
+    ) {
+        let mut end_of_last = 0;
+        self.tree.walk(&mut |step| match step {
+            Step::Node(index, record) => {
+                let (lo, hi) = record.bounds();
+                if lo < end_of_last || hi <= lo {
+                    report(TreapFault::OutOfOrder { index });
+                }
+                end_of_last = hi;
+                if record.in_same() || record.same().is_some() {
+                    report(TreapFault::StraySame { index });
+                }
+                if record.tag().is_none() {
+                    report(TreapFault::Damage(Damage::WrongState { index }));
+                }
+                visit(index, record);
+            }
+            Step::HeapOrder { parent, child } => report(TreapFault::HeapOrder { parent, child }),
+            Step::Broken(damage) => report(TreapFault::Damage(damage)),
+        });
+    }
+}
