@@ -171,10 +171,11 @@ impl<P: Party> Guard<'_, '_, P> {
                 let align = align.get();
                 return Ok(Err(AllocError::NoSpace { bytes, align, largest_free_bytes }));
             };
-            let needed = [place.before(), place.behind()]
-                .into_iter()
-                .flatten()
-                .fold(0, |n: u32, _| n.saturating_add(1));
+            let needed = match (place.before(), place.behind()) {
+                (None, None) => 0,
+                (Some(_), Some(_)) => 2,
+                _ => 1,
+            };
             let idle = index.idle_up_to(needed)?;
             if idle < needed {
                 return Ok(Err(AllocError::NoRecords { bytes, needed, idle }));
@@ -191,7 +192,7 @@ fn find_place(index: Index<'_>, align: Align, bytes: u64) -> Result<Option<Place
     let slack = align.get().saturating_sub(1);
     let sure_bytes = bytes.saturating_add(slack);
     let free = match index.free().smallest_at_least(sure_bytes)? {
-        Some(at) => Some((at, index.range(at, index.table.get(at)?)?)),
+        Some(at) => Some((at, index.gap(at)?)),
         None => largest_free(index)?,
     };
     Ok(free.and_then(|(at, free)| Place::within(at, free, align, bytes)))
@@ -200,7 +201,7 @@ fn find_place(index: Index<'_>, align: Align, bytes: u64) -> Result<Option<Place
 /// A largest free partition.
 fn largest_free(index: Index<'_>) -> Result<Option<(PartitionIndex, GaddrRange)>, Damage> {
     let Some(at) = index.free().largest()? else { return Ok(None) };
-    Ok(Some((at, index.range(at, index.table.get(at)?)?)))
+    Ok(Some((at, index.gap(at)?)))
 }
 
 /// Makes a place an allocation; its record becomes the allocation's, idle ones the leftovers'.

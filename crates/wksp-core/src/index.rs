@@ -39,6 +39,40 @@ impl<'m> Index<'m> {
         })
     }
 
+    /// The range of a free partition, checked to fill the gap between its used neighbours.
+    ///
+    /// So a stray write to the record cannot make bytes of an allocation look free.
+    pub(crate) fn gap(self, index: PartitionIndex) -> Result<GaddrRange, Damage> {
+        let record = self.table.get(index)?;
+        let range = self.range(index, record)?;
+        let wrong = |to| Damage::BrokenLink { from: index, to };
+        let lo = match record.prev() {
+            None => self.data.lo().get(),
+            Some(prev) => {
+                let below = self.table.get(prev)?;
+                if below.next() != Some(index) || below.tag().is_none() {
+                    return Err(wrong(prev));
+                }
+                below.bounds().1
+            }
+        };
+        let hi = match record.next() {
+            None => self.data.hi().get(),
+            Some(next) => {
+                let above = self.table.get(next)?;
+                if above.prev() != Some(index) || above.tag().is_none() {
+                    return Err(wrong(next));
+                }
+                above.bounds().0
+            }
+        };
+        if (lo, hi) == (range.lo().get(), range.hi().get()) && record.tag().is_none() {
+            Ok(range)
+        } else {
+            Err(Damage::BadRange { index, lo: range.lo().get(), hi: range.hi().get() })
+        }
+    }
+
     /// The number of idle records, counted up to `enough`.
     pub(crate) fn idle_up_to(self, enough: u32) -> Result<u32, Damage> {
         let mut link = self.header.idle_top.get();

@@ -9,10 +9,7 @@
 use core::fmt;
 use core::num::NonZeroU64;
 
-#[cfg(not(loom))]
 use core::sync::atomic::{AtomicU64, Ordering};
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering};
 
 /// The word of a lock that nobody holds.
 const FREE: u64 = u64::MAX;
@@ -162,21 +159,43 @@ pub(crate) struct Taken {
     pub(crate) from: Option<Holder>,
 }
 
+/// What a lock word is made of: an atomic, or the model of one.
+pub(crate) trait Word {
+    fn load(&self) -> u64;
+    fn swap(&self, from: u64, to: u64) -> bool;
+    fn give(&self, to: u64);
+}
+
+macro_rules! impl_word {
+    ($atomic:ty) => {
+        impl Word for $atomic {
+            fn load(&self) -> u64 {
+                self.load(Ordering::Relaxed)
+            }
+
+            fn swap(&self, from: u64, to: u64) -> bool {
+                self.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            }
+
+            fn give(&self, to: u64) {
+                self.store(to, Ordering::Release);
+            }
+        }
+    };
+}
+
+impl_word!(AtomicU64);
+
 /// The lock word of a workspace.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct LockWord(AtomicU64);
+pub(crate) struct LockWord<W = AtomicU64>(W);
 
-impl LockWord {
-    #[cfg(any(test, loom))]
-    pub(crate) fn new_free() -> Self {
-        Self(AtomicU64::new(FREE))
-    }
-
+impl<W: Word> LockWord<W> {
     /// Takes the lock, from a dead holder if need be, or waits as long as `party` will.
     pub(crate) fn take<P: Party>(&self, party: &P) -> Result<Taken, TakeError> {
         let id = party.enter()?;
-        if self.swap(FREE, id.get()) {
+        if self.0.swap(FREE, id.get()) {
             return Ok(Taken { id, from: None });
         }
         self.take_slowly(party, id).inspect_err(|_| party.leave())
@@ -187,7 +206,7 @@ impl LockWord {
         let mut patience = P::Patience::default();
         loop {
             let Some(holder) = self.holder() else {
-                if self.swap(FREE, id.get()) {
+                if self.0.swap(FREE, id.get()) {
                     return Ok(Taken { id, from: None });
                 }
                 continue;
@@ -195,7 +214,7 @@ impl LockWord {
             match party.judge(holder, &mut patience) {
                 Verdict::Wait => {}
                 // Another waiter with the same proof may be faster; then its swap ends ours.
-                Verdict::TakeOver if self.swap(holder.to_word(), id.get()) => {
+                Verdict::TakeOver if self.0.swap(holder.to_word(), id.get()) => {
                     return Ok(Taken { id, from: Some(holder) });
                 }
                 Verdict::TakeOver => {}
@@ -211,7 +230,7 @@ impl LockWord {
         holder: Holder,
     ) -> Result<Option<Taken>, Stranger> {
         let id = party.enter()?;
-        if self.swap(holder.to_word(), id.get()) {
+        if self.0.swap(holder.to_word(), id.get()) {
             return Ok(Some(Taken { id, from: Some(holder) }));
         }
         party.leave();
@@ -223,22 +242,21 @@ impl LockWord {
         // A fork's copy of a guard must not store: the lock is its parent's.
         // The store comes before `leave`, or a waiter could find `id` unused while it is there.
         if party.is_inside(id) {
-            self.0.store(to.map_or(FREE, Holder::to_word), Ordering::Release);
+            self.0.give(to.map_or(FREE, Holder::to_word));
             party.leave();
         }
     }
 
     /// Marks the workspace as being formatted.
     pub(crate) fn set_formatting(&self) {
-        self.0.store(FORMATTING, Ordering::Relaxed);
+        self.0.give(FORMATTING);
     }
 
     /// Who holds the lock now, `None` if nobody does.
     pub(crate) fn holder(&self) -> Option<Holder> {
-        Holder::of_word(self.0.load(Ordering::Relaxed))
-    }
-
-    fn swap(&self, from: u64, to: u64) -> bool {
-        self.0.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        Holder::of_word(self.0.load())
     }
 }
+
+#[cfg(test)]
+mod tests;

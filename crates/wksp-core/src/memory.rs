@@ -138,13 +138,12 @@ impl<'m> Memory<'m> {
     }
 
     /// The bytes of a range: single ones, words, single ones. `None` if they do not lie within.
-    fn atoms(self, lo: Gaddr, bytes: usize) -> Option<Atoms<'m>> {
-        let start = usize::try_from(lo.get()).ok()?;
-        if start.checked_add(bytes)? > self.bytes {
+    fn atoms(self, offset: usize, bytes: usize) -> Option<Atoms<'m>> {
+        if offset.checked_add(bytes)? > self.bytes {
             return None;
         }
         // SAFETY: the start was just found to lie within the memory or at its end.
-        let start = unsafe { self.base.add(start) }.cast::<AtomicU8>();
+        let start = unsafe { self.base.add(offset) }.cast::<AtomicU8>();
         // SAFETY: as many bytes lie within; obligations 1 to 3 make them atomic ones.
         let all = unsafe { slice::from_raw_parts(start.as_ptr(), bytes) };
         // SAFETY: eight atomic bytes at the alignment of a word make an atomic word.
@@ -152,9 +151,12 @@ impl<'m> Memory<'m> {
         Some(Atoms { head, words, tail })
     }
 
-    /// Copies bytes out of the memory, `None` if they do not lie within.
-    pub(crate) fn copy_out(self, lo: Gaddr, to: &mut [u8]) -> Option<()> {
-        let atoms = self.atoms(lo, to.len())?;
+    /// Copies raw bytes out of the memory, header and records included, from `offset` on.
+    ///
+    /// `None` if they do not lie within; then `to` is unchanged.
+    #[must_use]
+    pub fn copy_out(self, offset: usize, to: &mut [u8]) -> Option<()> {
+        let atoms = self.atoms(offset, to.len())?;
         let (to_head, rest) = to.split_at_mut_checked(atoms.head.len())?;
         let (to_words, to_tail) = rest.as_chunks_mut();
         for (to, word) in to_words.iter_mut().zip(atoms.words) {
@@ -167,9 +169,13 @@ impl<'m> Memory<'m> {
         Some(())
     }
 
-    /// Copies bytes into the memory, `None` if they do not lie within.
-    pub(crate) fn copy_in(self, lo: Gaddr, from: &[u8]) -> Option<()> {
-        let atoms = self.atoms(lo, from.len())?;
+    /// Copies raw bytes into the memory, over header and records if told so, from `offset` on.
+    ///
+    /// This is for images of whole workspaces; a workspace that is in use is damaged by it.
+    /// `None` if they do not lie within; then nothing is changed.
+    #[must_use]
+    pub fn copy_in(self, offset: usize, from: &[u8]) -> Option<()> {
+        let atoms = self.atoms(offset, from.len())?;
         let (from_head, rest) = from.split_at_checked(atoms.head.len())?;
         let (from_words, from_tail) = rest.as_chunks();
         for (from, word) in from_words.iter().zip(atoms.words) {
@@ -185,7 +191,8 @@ impl<'m> Memory<'m> {
 
     /// Sets all bytes of a range to `value`, `None` if they do not lie within.
     pub(crate) fn fill(self, range: GaddrRange, value: u8) -> Option<()> {
-        let atoms = self.atoms(range.lo(), usize::try_from(range.bytes()).ok()?)?;
+        let offset = usize::try_from(range.lo().get()).ok()?;
+        let atoms = self.atoms(offset, usize::try_from(range.bytes()).ok()?)?;
         for word in atoms.words {
             word.store(u64::from_ne_bytes([value; 8]), Ordering::Relaxed);
         }

@@ -254,6 +254,9 @@ fn check_idle(index: Index<'_>, report: &mut Report) {
         {
             report.add(Finding::IdleNotEmpty { index: at });
         }
+        if record.heap_prio() >= HEAP_PRIO_LIMIT {
+            report.add(Finding::HeapPrio { index: at });
+        }
         report.census.idle = report.census.idle.saturating_add(1);
         link = record.parent();
     }

@@ -226,10 +226,9 @@ impl<P> Workspace<'_, P> {
     ///
     /// [`OutsideData`] if not all of them lie within the data; then `to` is unchanged.
     pub fn copy_out(&self, gaddr: Gaddr, to: &mut [u8]) -> Result<(), OutsideData> {
-        let bytes = to.len() as u64;
-        self.check_data(gaddr, bytes)?;
-        let copied = self.memory.copy_out(gaddr, to);
-        copied.ok_or(OutsideData { gaddr, bytes, data: self.geometry.data() })
+        let outside = OutsideData { gaddr, bytes: to.len() as u64, data: self.geometry.data() };
+        let offset = self.data_offset(gaddr, to.len()).ok_or(outside)?;
+        self.memory.copy_out(offset, to).ok_or(outside)
     }
 
     /// Copies data in, from `gaddr` on, all bytes of `from`.
@@ -242,17 +241,16 @@ impl<P> Workspace<'_, P> {
     ///
     /// [`OutsideData`] if not all of them lie within the data; then nothing is changed.
     pub fn copy_in(&self, gaddr: Gaddr, from: &[u8]) -> Result<(), OutsideData> {
-        let bytes = from.len() as u64;
-        self.check_data(gaddr, bytes)?;
-        let copied = self.memory.copy_in(gaddr, from);
-        copied.ok_or(OutsideData { gaddr, bytes, data: self.geometry.data() })
+        let outside = OutsideData { gaddr, bytes: from.len() as u64, data: self.geometry.data() };
+        let offset = self.data_offset(gaddr, from.len()).ok_or(outside)?;
+        self.memory.copy_in(offset, from).ok_or(outside)
     }
 
-    fn check_data(&self, gaddr: Gaddr, bytes: u64) -> Result<(), OutsideData> {
+    /// Where in the memory `bytes` bytes from `gaddr` on begin, `None` if they are not all data.
+    fn data_offset(&self, gaddr: Gaddr, bytes: usize) -> Option<usize> {
         let data = self.geometry.data();
-        match gaddr.get().checked_add(bytes) {
-            Some(end) if gaddr >= data.lo() && end <= data.hi().get() => Ok(()),
-            _ => Err(OutsideData { gaddr, bytes, data }),
-        }
+        let end = gaddr.get().checked_add(bytes as u64)?;
+        (data.lo() <= gaddr && end <= data.hi().get()).then_some(())?;
+        usize::try_from(gaddr.get()).ok()
     }
 }

@@ -1,0 +1,162 @@
+//! Stray writes to the metadata: found, survived, and never handed on to the data.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use wksp_core::{Align, Gaddr, Memory, Tag, Workspace};
+use wksp_testkit::image::{self, Lock};
+use wksp_testkit::rng::Rng;
+
+use crate::heap::{Heap, Heir, empty_model, format, snapshot};
+use crate::operations::{Operation, apply};
+
+const RECORDS: u64 = 24;
+const BYTES: usize = 128 + 64 * 24 + 128 * 40;
+
+/// A workspace with some allocations and gaps.
+fn lived_in(memory: Memory<'_>, rng: &mut Rng) -> Vec<u8> {
+    let workspace = format(memory, RECORDS, 5000);
+    let mut model = empty_model(&workspace);
+    for _ in 0..60 {
+        let mut guard = workspace.lock().unwrap();
+        apply(&mut guard, &mut model, Operation::random(rng, 600));
+    }
+    let image = snapshot(memory);
+    workspace_to_zero(memory);
+    image
+}
+
+/// So that the memory can be formatted again.
+fn workspace_to_zero(memory: Memory<'_>) {
+    memory.copy_in(0, &[0; 8]).unwrap();
+}
+
+/// Overwrites a field of the index, in the header or a record, with something nasty.
+fn damage(image: &mut [u8], rng: &mut Rng) {
+    let (at, bytes) = match rng.below(8) {
+        0 => (80 + 4 * rng.index(6), 4),
+        1 => (104, 8),
+        2..5 => (128 + 64 * rng.index(RECORDS as usize) + 24 + 4 * rng.index(7), 4),
+        5 | 6 => (128 + 64 * rng.index(RECORDS as usize) + 8 * rng.index(3), 8),
+        _ => (128 + rng.index(64 * RECORDS as usize), 1),
+    };
+    let value = match rng.below(5) {
+        0 => rng.next_u64(),
+        1 => rng.below(RECORDS),
+        2 => u64::MAX,
+        3 => rng.below(8000),
+        _ => 0,
+    };
+    image[at..at + bytes].copy_from_slice(&value.to_le_bytes()[..bytes]);
+}
+
+#[test]
+fn verify_agrees_with_the_independent_checker() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let mut rng = Rng::new(23);
+    let (mut clean, mut damaged) = (0, 0);
+    for _ in 0..100 {
+        let image = lived_in(memory, &mut rng);
+        for _ in 0..100 {
+            let mut image = image.clone();
+            damage(&mut image, &mut rng);
+            memory.copy_in(0, &image).unwrap();
+            let workspace = Workspace::join(memory, Heir).unwrap();
+            let report = workspace.salvage().unwrap().verify();
+            let checked = image::check(&image, Lock::MustBeFree);
+            assert_eq!(report.is_clean(), checked.is_ok(), "{report:?}\n{checked:?}");
+            if report.is_clean() {
+                clean += 1
+            } else {
+                damaged += 1
+            }
+            assert!(snapshot(memory) == image, "verification has changed something");
+        }
+        workspace_to_zero(memory);
+    }
+    assert!(clean > 500 && damaged > 4000, "{clean} clean, {damaged} damaged");
+}
+
+#[test]
+fn operations_on_damaged_metadata_end_and_hand_out_no_overlap() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let mut rng = Rng::new(29);
+    for _ in 0..300 {
+        let image = lived_in(memory, &mut rng);
+        for _ in 0..20 {
+            let mut image = image.clone();
+            let truth = image::truth(&image);
+            for _ in 0..=rng.below(4) {
+                damage(&mut image, &mut rng);
+            }
+            memory.copy_in(0, &image).unwrap();
+            // What the records with a tag say can be relied on only while they say it.
+            operate(memory, &mut rng, image::truth(&image) == truth);
+        }
+        workspace_to_zero(memory);
+    }
+}
+
+/// Allocates and frees whatever can be, checking each answer against the records themselves.
+fn operate(memory: Memory<'_>, rng: &mut Rng, is_truth_sound: bool) {
+    let workspace = Workspace::join(memory, Heir).unwrap();
+    let data = workspace.geometry().data();
+    for _ in 0..12 {
+        // Damage that cannot be rebuilt is an answer too.
+        let Ok(mut guard) = workspace.lock() else { return };
+        if rng.one_in(2) {
+            let bytes = 1 + rng.below(500);
+            let others: Vec<_> = image::truth(&snapshot(memory)).unwrap_or_default();
+            let tag = Tag::new(1).unwrap();
+            if let Ok(range) = guard.alloc_at_least(Align::CACHE_LINE, bytes, tag) {
+                assert!(data.encloses(range) && range.bytes() >= bytes);
+                let (lo, hi) = (range.lo().get(), range.hi().get());
+                let overlap = others.iter().find(|used| used.lo < hi && lo < used.hi);
+                assert!(overlap.is_none() || !is_truth_sound, "{range} was in use: {overlap:?}");
+            }
+        } else {
+            let gaddr = Gaddr::new(1 + rng.below(8000)).unwrap();
+            let _ = guard.free(gaddr);
+            let _ = guard.free_tagged(Tag::new(1 + rng.below(5)).unwrap());
+        }
+        let _ = guard.usage(None);
+        assert!(guard.partitions().count() <= RECORDS as usize);
+    }
+}
+
+#[test]
+fn a_thread_that_scrambles_the_records_harms_nobody() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rng = Rng::new(31);
+            while !done.load(Ordering::Relaxed) {
+                let at = 80 + 4 * rng.index((128 - 80 - 16) / 4);
+                let at = if rng.one_in(8) { at } else { 128 + 4 * rng.index(16 * 24) };
+                let value = if rng.one_in(2) { rng.below(RECORDS) } else { rng.next_u64() };
+                memory.copy_in(at, &(value as u32).to_le_bytes()).unwrap();
+            }
+        });
+        let mut rng = Rng::new(37);
+        for _ in 0..20_000 {
+            let mut guard = workspace.lock().unwrap();
+            let tag = Tag::new(1 + rng.below(5)).unwrap();
+            let gaddr = Gaddr::new(1 + rng.below(8000)).unwrap();
+            match rng.below(5) {
+                0 => drop(guard.alloc(Align::BYTE, 1 + rng.below(500), tag)),
+                1 => drop(guard.free(gaddr)),
+                2 => drop(guard.fill(gaddr, 0)),
+                3 => drop(guard.reset(None)),
+                _ => drop(guard.verify()),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    drop(workspace.salvage().unwrap().reset(None).unwrap());
+    assert!(workspace.lock().unwrap().verify().is_clean());
+}

@@ -1,0 +1,242 @@
+//! Wrong input gets a clear error and changes nothing.
+
+use wksp_core::{
+    Align, AllocError, BadAlign, Format, FormatError, FreeError, Gaddr, Geometry, GeometryError,
+    Holder, JoinError, LockError, MAGIC, Name, NotAllocated, OutsideData, OwnerId, Solo, Tag,
+    Workspace,
+};
+
+use crate::heap::{Heap, Heir, format, snapshot};
+
+const BYTES: usize = 8192;
+
+fn word(memory: wksp_core::Memory<'_>, offset: usize, value: u64) {
+    memory.copy_in(offset, &value.to_le_bytes()).unwrap();
+}
+
+#[test]
+fn sizes_alignments_and_tags_out_of_range() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 8, 4000);
+    let tag = Tag::new(1).unwrap();
+    let before = snapshot(memory);
+
+    assert_eq!(Align::new(0), Err(BadAlign { bytes: 0 }));
+    assert_eq!(Align::new(48), Err(BadAlign { bytes: 48 }));
+    assert_eq!(Tag::new(0), None);
+    assert_eq!(Gaddr::new(0), None);
+    let mut guard = workspace.lock().unwrap();
+    assert_eq!(guard.alloc(Align::BYTE, 0, tag), Err(AllocError::ZeroSize));
+    let huge = Align::new(1 << 63).unwrap();
+    for (align, bytes) in [
+        (Align::BYTE, 4001),
+        (Align::BYTE, u64::MAX),
+        (Align::PAGE, u64::MAX - 1),
+        (huge, 1),
+        (huge, u64::MAX),
+    ] {
+        let expected = AllocError::NoSpace { bytes, align: align.get(), largest_free_bytes: 4000 };
+        assert_eq!(guard.alloc(align, bytes, tag), Err(expected));
+        assert!(guard.alloc_at_least(align, bytes, tag).is_err());
+    }
+    drop(guard);
+    assert_unchanged(memory, &before);
+}
+
+/// The cycle tag may rise on an attempt; nothing else may change.
+#[track_caller]
+fn assert_unchanged(memory: wksp_core::Memory<'_>, before: &[u8]) {
+    let mut after = snapshot(memory);
+    after[104..112].copy_from_slice(&before[104..112]);
+    assert!(after == before);
+}
+
+#[test]
+fn a_whole_workspace_can_be_one_aligned_allocation() {
+    let mut heap = Heap::zeroed(BYTES);
+    let workspace = format(heap.memory(), 62, 4096 - 128);
+    let mut guard = workspace.lock().unwrap();
+    // The data begins at 4096, so a page fits without slack.
+    let tag = Tag::new(1).unwrap();
+    assert_eq!(guard.alloc(Align::PAGE, 4096 - 128, tag).unwrap().get(), 4096);
+    assert!(matches!(
+        guard.alloc(Align::BYTE, 1, tag),
+        Err(AllocError::NoSpace { largest_free_bytes: 0, .. })
+    ));
+}
+
+#[test]
+fn running_out_of_records_is_told_from_running_out_of_bytes() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 3, 6000);
+    let mut guard = workspace.lock().unwrap();
+    let tag = Tag::new(1).unwrap();
+    let first = guard.alloc(Align::PAGE, 100, tag).unwrap();
+    let before = snapshot(memory);
+    let expected = AllocError::NoRecords { bytes: 10, needed: 1, idle: 0 };
+    assert_eq!(guard.alloc(Align::BYTE, 10, tag), Err(expected));
+    assert_unchanged(memory, &before);
+    // What fits exactly needs none.
+    guard.alloc(Align::BYTE, first.get() - 320, tag).unwrap();
+}
+
+#[test]
+fn addresses_outside_freed_and_never_allocated() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 8, 4000);
+    let data = workspace.geometry().data();
+    let tag = Tag::new(7).unwrap();
+    let mut guard = workspace.lock().unwrap();
+    let gaddr = guard.alloc(Align::BYTE, 100, tag).unwrap();
+    guard.free(gaddr).unwrap();
+    let before = snapshot(memory);
+    for gaddr in [gaddr, data.lo(), Gaddr::new(data.hi().get() - 1).unwrap()] {
+        let free = NotAllocated::Free { gaddr };
+        assert_eq!(guard.free(gaddr), Err(FreeError::NotAllocated(free)));
+        assert_eq!(guard.set_tag(gaddr, tag), Err(free));
+        assert_eq!(guard.fill(gaddr, 1), Err(free));
+        assert_eq!(guard.allocation(gaddr), None);
+    }
+    for gaddr in [1, data.lo().get() - 1, data.hi().get(), u64::MAX] {
+        let gaddr = Gaddr::new(gaddr).unwrap();
+        let outside = NotAllocated::Outside { gaddr, data };
+        assert_eq!(guard.free(gaddr), Err(FreeError::NotAllocated(outside)));
+        assert_eq!(guard.set_tag(gaddr, tag), Err(outside));
+        assert_eq!(guard.fill(gaddr, 1), Err(outside));
+        assert_eq!(guard.allocation(gaddr), None);
+        assert_eq!(workspace.pointer(gaddr), None);
+        let expected = OutsideData { gaddr, bytes: 1, data };
+        assert_eq!(workspace.copy_in(gaddr, &[1]), Err(expected));
+        assert_eq!(workspace.copy_out(gaddr, &mut [0]), Err(expected));
+    }
+    assert!(workspace.copy_in(data.lo(), &[1; 4001]).is_err());
+    assert_unchanged(memory, &before);
+    let pointer = workspace.pointer(gaddr).unwrap();
+    assert_eq!(workspace.gaddr(pointer.as_ptr()), Some(gaddr));
+    assert_eq!(workspace.gaddr(std::ptr::null()), None);
+}
+
+#[test]
+fn what_is_no_workspace_is_not_joined() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let join = || Workspace::join(memory, Solo).map(|_| ());
+    assert_eq!(join(), Err(JoinError::NotAWorkspace { magic: 0 }));
+    let _ = format(memory, 8, 4000);
+    join().unwrap();
+    // A header that claims more than there is, in every field that could.
+    for (offset, value, good) in [
+        (8, 0, 8),
+        (8, 1 << 32, 8),
+        (8, u64::MAX, 8),
+        (8, 9, 8),
+        (16, 0, 4000),
+        (16, u64::MAX, 4000),
+        (16, 1 << 62, 4000),
+        (24, 0, 640),
+        (24, u64::MAX, 640),
+        (32, 0, 4640),
+        (32, u64::MAX, 4640),
+        (0, MAGIC ^ 1, MAGIC),
+    ] {
+        word(memory, offset, value);
+        let before = snapshot(memory);
+        assert!(join().is_err(), "offset {offset} value {value}");
+        assert_eq!(snapshot(memory), before);
+        word(memory, offset, good);
+        join().unwrap();
+    }
+    // A consistent one, but larger than the memory.
+    let larger = Geometry::new(8, 1 << 40).unwrap();
+    word(memory, 16, 1 << 40);
+    word(memory, 32, larger.data().hi().get());
+    let footprint = larger.footprint();
+    assert_eq!(join(), Err(JoinError::Truncated { footprint, bytes: BYTES }));
+}
+
+#[test]
+fn memory_that_is_too_small_or_taken_is_not_formatted() {
+    let mut heap = Heap::zeroed(256);
+    let memory = heap.memory();
+    let format = |geometry| {
+        let format = Format { name: Name::new("x").unwrap(), seed: 0, geometry };
+        Workspace::format(memory, Heir, format).map(|_| ())
+    };
+    let geometry = Geometry::new(4, 10).unwrap();
+    let expected = FormatError::DoesNotFit { footprint: geometry.footprint(), bytes: 256 };
+    assert_eq!(format(geometry), Err(expected));
+    assert_eq!(snapshot(memory), [0; 256]);
+    let fits = Geometry::with_part_max(256, 1).unwrap();
+    format(fits).unwrap();
+    let before = snapshot(memory);
+    assert_eq!(format(fits), Err(FormatError::AlreadyFormatted));
+    assert_eq!(snapshot(memory), before);
+    assert!(matches!(Geometry::with_part_max(255, 1), Err(GeometryError::TooSmall { .. })));
+    let workspace = Workspace::join(memory, Heir).unwrap();
+    workspace.lock().unwrap().unformat();
+    assert!(Workspace::join(memory, Heir).is_err());
+    format(fits).unwrap();
+}
+
+#[test]
+fn a_held_lock_can_be_broken_only_from_the_holder_it_has() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 8, 4000);
+    word(memory, 112, 1234);
+    let holder = Holder::Owner(OwnerId::new(1234).unwrap());
+    let other = Holder::Owner(OwnerId::new(1235).unwrap());
+    assert_eq!(workspace.holder(), Some(holder));
+    assert!(workspace.break_lock(other).unwrap().is_none());
+    // Dropped as it is, the salvage gives the lock back to whom it was taken from.
+    drop(workspace.break_lock(holder).unwrap().unwrap());
+    assert_eq!(workspace.holder(), Some(holder));
+    drop(workspace.break_lock(holder).unwrap().unwrap().recover().unwrap());
+    assert_eq!(workspace.holder(), None);
+}
+
+#[test]
+fn what_cannot_be_rebuilt_is_left_alone_and_can_be_reset() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 8, 4000);
+    let tag = Tag::new(7).unwrap();
+    for _ in 0..2 {
+        workspace.lock().unwrap().alloc(Align::BYTE, 100, tag).unwrap();
+    }
+    // Two used records that overlap, and a dead owner.
+    let image = snapshot(memory);
+    let lo = image[128..192].first_chunk().map(|lo| u64::from_le_bytes(*lo)).unwrap();
+    word(memory, 128 + 8, lo + 150);
+    word(memory, 112, 1234);
+    let before = snapshot(memory);
+    let error = workspace.lock().unwrap_err();
+    assert!(matches!(error, LockError::Unrecoverable { .. }), "{error}");
+    assert_unrecovered(&before, &snapshot(memory));
+    let salvage = workspace.salvage().unwrap();
+    assert!(!salvage.verify().is_clean());
+    assert_eq!(salvage.allocations().count(), 2);
+    drop(salvage);
+    assert!(matches!(workspace.lock(), Err(LockError::Unrecoverable { .. })));
+    drop(workspace.salvage().unwrap().reset(None).unwrap());
+    let guard = workspace.lock().unwrap();
+    assert!(guard.verify().is_clean());
+    assert_eq!(guard.usage(None).used.count, 0);
+}
+
+/// Scratch links and the cycle tag may differ, and nothing else: the dead owner holds the lock.
+#[track_caller]
+fn assert_unrecovered(before: &[u8], after: &[u8]) {
+    let clean = |image: &[u8]| {
+        let mut image = image.to_vec();
+        image[104..112].fill(0);
+        for record in 0..8 {
+            image[128 + 64 * record + 52..128 + 64 * record + 56].fill(0);
+        }
+        image
+    };
+    assert!(clean(before) == clean(after));
+}
