@@ -87,10 +87,7 @@ impl<'m> Index<'m> {
 
     /// Takes a record off the idle stack; that there is one was checked before.
     pub(crate) fn pop_idle(self) -> Result<(PartitionIndex, &'m PartitionRecord), Damage> {
-        let index = self.header.idle_top.get();
-        // The stack ran dry between the check and here: its links are not what they were.
-        let first = PartitionIndex::new(0).ok_or(Damage::IndexOutOfRange { index: 0, part_max: 0 });
-        let index = index.ok_or(Damage::EndlessWalk { index: first? })?;
+        let index = self.header.idle_top.get().ok_or(Damage::IdleStackEnds)?;
         let record = self.table.get(index)?;
         if record.tag().is_some() || record.bounds() != (0, 0) {
             return Err(Damage::WrongState { index });

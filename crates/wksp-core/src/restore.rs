@@ -108,25 +108,27 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
         write: impl FnOnce(&Workspace<'m, P>) -> Result<(), E>,
     ) -> Result<(), ReplaceError<E>> {
         self.check_fit(allocations)?;
-        // From here on a panic of `write` or an early return has the guard rebuild the index.
+        // This rebuilds the index of what is now empty, so `write` may fail or panic.
         self.reset(seed).map_err(ReplaceError::Rebuild)?;
         write(self.workspace()).map_err(ReplaceError::Write)?;
-        self.commit(allocations);
+        self.settle(|index| {
+            commit(index, allocations);
+            Ok(())
+        })
+        .map_err(ReplaceError::Rebuild)?;
         self.rebuild(seed).map_err(ReplaceError::Rebuild)
     }
+}
 
-    /// Stores all ranges, then all tags, in ascending order of address.
-    ///
-    /// So each set of tags that a kill can leave needs no more records than all of them: a further
-    /// allocation costs at least the record that the gap behind the last one did.
-    fn commit(&mut self, allocations: &[Allocation]) {
-        self.begin_change();
-        let table = self.index().table;
-        for ((_, record), allocation) in table.iter().zip(allocations) {
-            record.set_range(allocation.range);
-        }
-        for ((_, record), allocation) in table.iter().zip(allocations) {
-            record.commit_tag(Some(allocation.tag));
-        }
+/// Stores all ranges, then all tags, in ascending order of address.
+///
+/// So each set of tags that a kill can leave needs no more records than all of them: a further
+/// allocation costs at least the record that the gap behind the last one did.
+fn commit(index: Index<'_>, allocations: &[Allocation]) {
+    for ((_, record), allocation) in index.table.iter().zip(allocations) {
+        record.set_range(allocation.range);
+    }
+    for ((_, record), allocation) in index.table.iter().zip(allocations) {
+        record.commit_tag(Some(allocation.tag));
     }
 }

@@ -97,6 +97,8 @@ pub enum Damage {
         /// The record.
         index: PartitionIndex,
     },
+    /// The idle stack ended although more records were counted on it a moment before.
+    IdleStackEnds,
     /// Following links took more steps than there are records: they form a ring.
     EndlessWalk {
         /// A record in the ring.
@@ -122,6 +124,7 @@ impl fmt::Display for Damage {
             Self::WrongState { index } => {
                 write!(f, "record {index} is indexed as free but used, or used but free")
             }
+            Self::IdleStackEnds => f.write_str("the idle stack ends too early"),
             Self::EndlessWalk { index } => {
                 write!(f, "the links around record {index} form a ring")
             }
