@@ -182,9 +182,9 @@ fn what_is_used_is_no_part_of_the_free_treap_and_neighbours_must_be_neighbours()
     let records = records(&[1; 4]);
     let table = Table::new(&records);
     let (used, free) = (UsedTreap::new(table, &root), FreeTreap::new(table, &root));
-    for index in 0..3 {
-        records[index].set_range(range(index, 10));
-        records[index].commit_tag(Tag::new(1));
+    for (index, record) in records.iter().enumerate().take(3) {
+        record.set_range(range(index, 10));
+        record.commit_tag(Tag::new(1));
         used.insert_between(at(index), index.checked_sub(1).map(at), None).unwrap();
     }
     assert_eq!(free.largest(), Err(Damage::WrongState { index: at(0) }));

@@ -1,0 +1,101 @@
+//! An uncontended lock, and what is done under it, makes no system call.
+//!
+//! # Safety
+//!
+//! The unsafe code hands the kernel a filter program: a pointer to a live array of instructions and
+//! its length. The kernel copies it before the call returns.
+#![expect(unsafe_code, reason = "prctl takes a pointer; see the paragraph above")]
+
+use std::env;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode};
+
+use wksp_core::{Align, Gaddr, Name, Tag};
+use wksp_shmem::{BaseDir, LockOptions, NewRegionOptions, PageSize, SharedWorkspace};
+
+pub(crate) const ROLE: &str = "quiet";
+
+const VARIABLE_LOUD: &str = "WKSP_TEST_LOUD";
+
+/// Ends the process with SIGSYS at any system call of this thread but `exit_group`.
+fn forbid_system_calls() {
+    // Loads the number of the call; if it is exit_group allows it, or else kills.
+    let filter = [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            u32::try_from(libc::SYS_exit_group).unwrap(),
+        ),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    let program =
+        libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: takes numbers only.
+    let no_new_privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(no_new_privileges, 0);
+    // SAFETY: the program lives until the call returns.
+    let set = unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
+fn instruction(code: u32, if_true: u8, if_false: u8, operand: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: if_true, jf: if_false, k: operand }
+}
+
+/// The child: all that it sets up comes before the ban, and it ends by the one call allowed.
+pub(crate) fn run() -> ExitCode {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::fs::create_dir(dir.path().join(".normal")).unwrap();
+    let base = BaseDir::resolve(Some(dir.path())).unwrap();
+    let name = Name::new("quiet").unwrap();
+    let region = NewRegionOptions { page_size: PageSize::Normal, page_count: 256, mode: 0o600 };
+    drop(SharedWorkspace::create(&base, &name, &region, &Default::default()).unwrap());
+    let workspace =
+        SharedWorkspace::attach(&base, &name, None, LockOptions::default()).unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!maps.contains("hwloc"), "attaching has loaded a topology");
+    drop(dir);
+    let loud = env::var_os(VARIABLE_LOUD).is_some();
+
+    forbid_system_calls();
+    let mut live: [Option<Gaddr>; 64] = [None; 64];
+    let tag = Tag::new(3).unwrap();
+    for round in 0..100_000_usize {
+        let slot = &mut live[round * 7 % 64];
+        let mut guard = workspace.lock().unwrap();
+        *slot = match slot.take() {
+            Some(gaddr) => {
+                guard.free(gaddr).unwrap();
+                None
+            }
+            None => Some(guard.alloc(Align::CACHE_LINE, 100 + round as u64 % 900, tag).unwrap()),
+        };
+        drop(guard);
+        assert!(workspace.lock().unwrap().tag(Gaddr::new(1).unwrap()).is_none());
+    }
+    if loud {
+        let _ = std::fs::metadata("/");
+    }
+    // SAFETY: ends the process at once, with no clean-up that could make other calls.
+    unsafe { libc::_exit(0) }
+}
+
+pub(crate) fn an_uncontended_lock_is_quiet() {
+    let child = |loud: bool| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.env(crate::ROLE, ROLE);
+        if loud {
+            command.env(VARIABLE_LOUD, "1");
+        }
+        command.status().unwrap()
+    };
+    let status = child(false);
+    assert!(status.success(), "the child made a system call: {status}");
+    // The ban is a real one: whoever breaks it is killed.
+    assert_eq!(child(true).signal(), Some(libc::SIGSYS));
+}
