@@ -15,12 +15,25 @@ pub(crate) struct Live {
 /// An entry: written before an operation as an intent, and after it as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    WillAlloc { tag: u64, bytes: u64 },
-    Allocated { tag: u64, gaddr: u64, bytes: u64 },
+    WillAlloc {
+        tag: u64,
+        bytes: u64,
+    },
+    Allocated {
+        tag: u64,
+        gaddr: u64,
+        bytes: u64,
+    },
     /// There was no room.
-    Refused { tag: u64 },
-    WillFree { tag: u64 },
-    Freed { tag: u64 },
+    Refused {
+        tag: u64,
+    },
+    WillFree {
+        tag: u64,
+    },
+    Freed {
+        tag: u64,
+    },
 }
 
 impl Entry {

@@ -31,15 +31,13 @@ fn forbid_system_calls() {
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
     ];
-    let program =
-        libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: takes numbers only.
     let no_new_privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     assert_eq!(no_new_privileges, 0);
     // SAFETY: the program lives until the call returns.
-    let set = unsafe {
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    };
+    let set =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
@@ -55,8 +53,7 @@ pub(crate) fn run() -> ExitCode {
     let name = Name::new("quiet").unwrap();
     let region = NewRegionOptions { page_size: PageSize::Normal, page_count: 256, mode: 0o600 };
     drop(SharedWorkspace::create(&base, &name, &region, &Default::default()).unwrap());
-    let workspace =
-        SharedWorkspace::attach(&base, &name, None, LockOptions::default()).unwrap();
+    let workspace = SharedWorkspace::attach(&base, &name, None, LockOptions::default()).unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     assert!(!maps.contains("hwloc"), "attaching has loaded a topology");
     drop(dir);

@@ -33,8 +33,7 @@ impl Scene {
         std::fs::create_dir(dir.path().join(".normal")).unwrap();
         let base = BaseDir::resolve(Some(dir.path())).unwrap();
         let name = Name::new(worker::NAME).unwrap();
-        let region =
-            NewRegionOptions { page_size: PageSize::Normal, page_count: 100, mode: 0o600 };
+        let region = NewRegionOptions { page_size: PageSize::Normal, page_count: 100, mode: 0o600 };
         let options = WorkspaceOptions::default()
             .with_records(Records::Count(1500))
             .with_lock(worker::lock_options());

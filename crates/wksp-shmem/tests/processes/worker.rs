@@ -21,9 +21,7 @@ const VARIABLE_OPERATIONS: &str = "WKSP_TEST_OPERATIONS";
 
 /// How the processes of a test wait: they all are in one pid namespace, since the test makes them.
 pub(crate) fn lock_options() -> LockOptions {
-    LockOptions::default()
-        .with_single_pid_namespace(true)
-        .with_patience(Duration::from_secs(60))
+    LockOptions::default().with_single_pid_namespace(true).with_patience(Duration::from_secs(60))
 }
 
 pub(crate) fn journal_path(dir: &Path, number: u64) -> PathBuf {

@@ -1,0 +1,264 @@
+//! Workspaces in regions: created whole, attached by name, shared by handles.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use wksp_core::{
+    Format, FormatError, Geometry, GeometryError, Guard, JoinError, LockError, Misaligned, Name,
+    TYPICAL_ALLOCATION_BYTES, Workspace,
+};
+
+use crate::base::BaseDir;
+use crate::create::{CreateError, NewRegion, NewRegionOptions};
+use crate::join_table::{Joined, MapError};
+use crate::mapping::MappedWorkspace;
+use crate::page_size::PageSize;
+use crate::process::{LockOptions, ProcessParty};
+use crate::region::{Access, Region, RegionError, RegionInfo};
+
+/// How many partition records a new workspace has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// So many.
+    Count(u64),
+    /// As many as allocations of so many bytes need, but no fewer than a small workspace deserves.
+    ForAllocationsOf(u64),
+}
+
+impl Records {
+    fn geometry(self, bytes: u64) -> Result<Geometry, GeometryError> {
+        match self {
+            Self::Count(part_max) => Geometry::with_part_max(bytes, part_max),
+            Self::ForAllocationsOf(typical) => Geometry::for_footprint(bytes, typical),
+        }
+    }
+}
+
+/// What a new workspace is to be, whatever memory it lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkspaceOptions {
+    /// How many partition records it has.
+    pub records: Records,
+    /// The seed of the heap priorities: any number.
+    pub seed: u32,
+    /// How this handle waits for the lock.
+    pub lock: LockOptions,
+}
+
+impl Default for WorkspaceOptions {
+    /// Records for allocations of 64 KiB, as the C tools reckon, seed 0, and default waiting.
+    fn default() -> Self {
+        Self {
+            records: Records::ForAllocationsOf(TYPICAL_ALLOCATION_BYTES),
+            seed: 0,
+            lock: LockOptions::default(),
+        }
+    }
+}
+
+impl WorkspaceOptions {
+    /// The same with other [`records`](Self::records).
+    #[must_use]
+    pub const fn with_records(mut self, records: Records) -> Self {
+        self.records = records;
+        self
+    }
+
+    /// The same with another [`seed`](Self::seed).
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u32) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The same with another way of waiting.
+    #[must_use]
+    pub const fn with_lock(mut self, lock: LockOptions) -> Self {
+        self.lock = lock;
+        self
+    }
+}
+
+/// Why a workspace was not created. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateWorkspaceError {
+    /// The region could not be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The region or memory is too small for the records asked for.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// The memory could not be mapped.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The memory could not be formatted.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The kernel mapped the memory in an impossible place.
+    #[error(transparent)]
+    Misaligned(#[from] Misaligned),
+}
+
+/// Why a workspace was not attached. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The region could not be opened.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// The region could not be mapped.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// What lies in the region is no workspace, or a damaged one.
+    #[error("cannot attach {name}: {source}")]
+    Join {
+        /// The name of the region.
+        name: Name,
+        /// What is wrong with it.
+        source: JoinError,
+    },
+    /// The kernel mapped the memory in an impossible place.
+    #[error(transparent)]
+    Misaligned(#[from] Misaligned),
+}
+
+/// A workspace that this process shares with others, or has to itself.
+///
+/// A copy is another handle on the same; the memory stays mapped until the last one of the process
+/// is dropped. It is `Send` and `Sync`: threads exclude each other by the same lock as processes.
+#[derive(Clone, Debug)]
+pub struct SharedWorkspace(Arc<Attached>);
+
+#[derive(Debug)]
+struct Attached {
+    // Dropped in this order: the workspace leaves before the join can end.
+    mapped: MappedWorkspace,
+    joined: Joined,
+}
+
+impl SharedWorkspace {
+    /// Creates a region and a workspace that fills it.
+    ///
+    /// Costs the zeroing of its pages.
+    ///
+    /// # Crash behaviour
+    ///
+    /// The region gets its name when the workspace is ready, so others see all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateWorkspaceError`], above all [`CreateError::Exists`] and [`CreateError::NoMemory`].
+    #[doc(alias = "fd_wksp_new_named")]
+    pub fn create(
+        base: &BaseDir,
+        name: &Name,
+        region: &NewRegionOptions,
+        options: &WorkspaceOptions,
+    ) -> Result<Self, CreateWorkspaceError> {
+        let new = NewRegion::create(base, name, region)?;
+        let geometry = options.records.geometry(new.info().bytes.get() as u64)?;
+        let joined = Joined::join(new.duplicate()?)?;
+        let attached = Self::format(joined, geometry, options)?;
+        new.publish()?;
+        Ok(attached)
+    }
+
+    /// Makes a workspace of about `bytes` bytes that only this process has.
+    ///
+    /// Its size is rounded up to whole pages, which the kernel provides as they are used.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateWorkspaceError`] if the bytes are too few for the records or too many to map.
+    #[doc(alias = "fd_wksp_new_anon")]
+    pub fn private(
+        name: &Name,
+        bytes: NonZeroUsize,
+        options: &WorkspaceOptions,
+    ) -> Result<Self, CreateWorkspaceError> {
+        let page = PageSize::Normal.bytes();
+        let rounded = (bytes.get() as u64).checked_next_multiple_of(page);
+        let rounded = rounded.and_then(|rounded| usize::try_from(rounded).ok());
+        let bytes = rounded.and_then(NonZeroUsize::new).unwrap_or(bytes);
+        let geometry = options.records.geometry(bytes.get() as u64)?;
+        Self::format(Joined::private(*name, bytes)?, geometry, options)
+    }
+
+    fn format(
+        joined: Joined,
+        geometry: Geometry,
+        options: &WorkspaceOptions,
+    ) -> Result<Self, CreateWorkspaceError> {
+        let format = Format { name: *joined.name(), seed: options.seed, geometry };
+        let party = ProcessParty::new(Arc::clone(joined.seat()), options.lock);
+        let mapped =
+            MappedWorkspace::new::<CreateWorkspaceError>(Arc::clone(joined.mapping()), |memory| {
+                Ok(Workspace::format(memory, party, format)?)
+            })?;
+        Ok(Self(Arc::new(Attached { mapped, joined })))
+    }
+
+    /// Attaches the workspace called `name`, of `page_size` or else of the largest pages.
+    ///
+    /// The first time in a process maps it, at the cost of some ten system calls; after that it is
+    /// three.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]: no such region, no permission, no workspace, a damaged one.
+    #[doc(alias = "fd_wksp_attach")]
+    pub fn attach(
+        base: &BaseDir,
+        name: &Name,
+        page_size: Option<PageSize>,
+        lock: LockOptions,
+    ) -> Result<Self, AttachError> {
+        let region = Region::open(base, name, page_size, Access::ReadWrite)?;
+        Self::attach_joined(Joined::join(region)?, lock)
+    }
+
+    /// Attaches the workspace in what this process has joined already.
+    ///
+    /// Costs a few loads, and no system call.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Join`] if there is no workspace in it, or a damaged one.
+    pub fn attach_joined(joined: Joined, lock: LockOptions) -> Result<Self, AttachError> {
+        let party = ProcessParty::new(Arc::clone(joined.seat()), lock);
+        let name = *joined.name();
+        let mapped = MappedWorkspace::new::<AttachError>(Arc::clone(joined.mapping()), |memory| {
+            Workspace::join(memory, party).map_err(|source| AttachError::Join { name, source })
+        })?;
+        Ok(Self(Arc::new(Attached { mapped, joined })))
+    }
+
+    /// The workspace, for as long as the handle is borrowed.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace<'_, ProcessParty> {
+        self.0.mapped.workspace()
+    }
+
+    /// Takes the lock: see [`Workspace::lock`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`Workspace::lock`].
+    pub fn lock(&self) -> Result<Guard<'_, '_, ProcessParty>, LockError> {
+        self.workspace().lock()
+    }
+
+    /// The join that the workspace lies in.
+    #[must_use]
+    pub fn joined(&self) -> &Joined {
+        &self.0.joined
+    }
+
+    /// What is known of the region, `None` for memory of the process's own.
+    #[must_use]
+    pub fn region(&self) -> Option<&RegionInfo> {
+        self.0.joined.info()
+    }
+}

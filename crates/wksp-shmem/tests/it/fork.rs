@@ -1,0 +1,121 @@
+//! Forked children, and what programs in other languages do.
+//!
+//! # Safety
+//!
+//! 1. A forked child only attaches, locks and ends itself by `_exit`: it touches no lock of the test
+//!    harness, and the C library keeps its allocator usable in the child.
+//! 2. Memory mapped here is never accessed.
+//! 3. A thread that is ended here has nothing that another one waits for.
+#![expect(unsafe_code, reason = "fork and mmap; see the paragraph above")]
+
+use std::fs::OpenOptions;
+use std::num::NonZeroUsize;
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use wksp_core::LockError;
+use wksp_shmem::{BaseDir, Joined, PageSize, joiners};
+
+use crate::scene::{Scene, impatient};
+
+/// Runs `child` in a forked child and returns what it returned, up to 255.
+fn in_child(child: impl FnOnce() -> u8) -> i32 {
+    // SAFETY: obligation 1.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: ends the process without running what belongs to the parent.
+            unsafe { nix::libc::_exit(i32::from(outcome.unwrap_or(255))) }
+        }
+        ForkResult::Parent { child } => match waitpid(child, None).unwrap() {
+            WaitStatus::Exited(_, code) => code,
+            status => panic!("the child ended by {status:?}"),
+        },
+    }
+}
+
+/// Maps a region without showing it, and keeps it mapped until the process ends.
+pub(crate) fn map_as_a_c_program_does(base: &BaseDir, name: &str) -> usize {
+    let path = base.directory_path(PageSize::Normal).join(name);
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let bytes = NonZeroUsize::new(4096).unwrap();
+    // SAFETY: obligation 2, and a place of the kernel's choice.
+    let mapped = unsafe { mmap(None, bytes, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, &file, 0) };
+    mapped.unwrap().addr().get()
+}
+
+/// Runs `work` in a forked child whose first thread has ended, and waits for the child to end.
+pub(crate) fn in_headless_child(work: impl FnOnce() + Send + 'static) {
+    // SAFETY: obligation 1, but that here the child ends with its last thread.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            std::thread::spawn(work);
+            // SAFETY: obligation 3.
+            unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
+        }
+        ForkResult::Parent { child } => {
+            waitpid(child, None).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_forked_child_is_a_stranger_until_it_attaches_anew() {
+    let scene = Scene::new();
+    let ours = scene.create("forked");
+    let code = in_child(|| {
+        if !matches!(ours.lock(), Err(LockError::Stranger(_))) {
+            return 1;
+        }
+        if !Joined::all().is_empty() {
+            return 2;
+        }
+        let theirs = scene.attach("forked", impatient());
+        let Ok(guard) = theirs.lock() else { return 3 };
+        if scene.owner("forked") != u64::from(std::process::id()) {
+            return 4;
+        }
+        drop(guard);
+        0
+    });
+    assert_eq!(code, 0);
+    assert_eq!(scene.owner("forked"), u64::MAX);
+    drop(ours.lock().unwrap());
+}
+
+#[test]
+fn a_forked_childs_copy_of_a_guard_releases_nothing() {
+    let scene = Scene::new();
+    let ours = scene.create("guarded");
+    let guard = ours.lock().unwrap();
+    let holder = scene.owner("guarded");
+    let mut guard = Some(guard);
+    let code = in_child(|| {
+        drop(guard.take());
+        u8::from(scene.owner("guarded") != holder)
+    });
+    assert_eq!(code, 0);
+    assert_eq!(scene.owner("guarded"), holder);
+    drop(guard);
+    assert_eq!(scene.owner("guarded"), u64::MAX);
+}
+
+#[test]
+fn a_forked_child_shows_itself_and_leaves_its_parent_shown() {
+    let scene = Scene::new();
+    let ours = scene.create("shown");
+    let code = in_child(|| {
+        let theirs = scene.attach("shown", impatient());
+        let Some(region) = theirs.joined().region() else { return 1 };
+        let Ok(found) = joiners(region) else { return 2 };
+        drop(theirs);
+        u8::from(found.list.len() != 2 || !found.is_complete)
+    });
+    assert_eq!(code, 0);
+    let found = joiners(ours.joined().region().unwrap()).unwrap();
+    assert_eq!(
+        found.list.iter().map(|joiner| joiner.pid).collect::<Vec<_>>(),
+        [std::process::id()]
+    );
+}

@@ -1,0 +1,406 @@
+//! Dead owners are found out, live ones are waited for.
+
+use std::num::NonZeroUsize;
+use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use wksp_core::{Align, Holder, LockError, Repair, Tag};
+use wksp_shmem::{
+    LockOptions, PidNamespace, SharedWorkspace, WorkspaceOptions, describe, joiners, mappers,
+};
+
+use crate::scene::{Scene, eventually, impatient, name, skip};
+use crate::victim::{self, Victim};
+
+fn dead(pid: u64) -> Holder {
+    wksp_core::OwnerId::new(pid).map_or(Holder::Formatter, Holder::Owner)
+}
+
+/// Locks and says from whom the lock was taken over.
+fn taken_from(workspace: &SharedWorkspace) -> Option<Holder> {
+    match workspace.lock().unwrap().repair() {
+        Some(Repair::TakenOver { from, .. }) => Some(from),
+        _ => None,
+    }
+}
+
+fn is_busy(workspace: &SharedWorkspace, pid: u64) -> bool {
+    match workspace.lock() {
+        Err(LockError::Busy { holder }) => holder == dead(pid),
+        _ => false,
+    }
+}
+
+/// The initial pid namespace, whence all processes can be seen.
+fn sees_everyone() -> bool {
+    PidNamespace::current().unwrap() == PidNamespace::INITIAL
+}
+
+/// A process of this kind runs its part in a pid namespace of its own, if the machine allows it.
+fn in_new_namespace(scene: &Scene, text: &str, part: &str) -> Option<Victim> {
+    let wrapper = ["unshare", "--pid", "--fork", "--kill-child"];
+    let allowed = Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg("true")
+        .status()
+        .is_ok_and(|status| status.success());
+    if !allowed {
+        skip("this machine does not let this user make a pid namespace");
+        return None;
+    }
+    Some(Victim::of(&mut victim::command(scene, text, part, &wrapper)))
+}
+
+struct Bystander(Child);
+
+impl Bystander {
+    fn start() -> Self {
+        Self(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> u64 {
+        u64::from(self.0.id())
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_lock_of_a_killed_process_is_taken_over() {
+    let scene = Scene::new();
+    let workspace = scene.create("killed");
+    // A third one, so that the survivor is not the sole user of the region.
+    let mut third = Victim::start(&scene, "killed", "join");
+    assert_eq!(third.hear(), "joined");
+    let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
+    for is_buried in [true, false] {
+        let workspace = scene.attach("killed", options);
+        let mut victim = Victim::start(&scene, "killed", "hold");
+        assert_eq!(victim.hear(), "locked");
+        assert_eq!(scene.owner("killed"), u64::from(victim.pid()));
+        if is_buried {
+            victim.kill();
+        } else {
+            victim.kill_unburied();
+        }
+        let began = Instant::now();
+        assert_eq!(taken_from(&workspace), Some(dead(victim.pid().into())));
+        println!("taken over after {:?}", began.elapsed());
+        assert_eq!(scene.owner("killed"), u64::MAX);
+    }
+    assert!(workspace.lock().unwrap().verify().is_clean());
+}
+
+#[test]
+fn a_waiter_notices_a_death_while_it_waits() {
+    let scene = Scene::new();
+    drop(scene.create("dying"));
+    let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
+    let workspace = scene.attach("dying", options);
+    let mut victim = Victim::start(&scene, "dying", "hold");
+    assert_eq!(victim.hear(), "locked");
+    let pid = u64::from(victim.pid());
+    let (tell, hear) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            tell.send(nix::unistd::gettid()).unwrap();
+            (taken_from(&workspace), Instant::now())
+        });
+        let stat = format!("/proc/self/task/{}/stat", hear.recv().unwrap());
+        eventually("the waiter sleeps", || {
+            std::fs::read_to_string(&stat).unwrap().contains(") S ")
+        });
+        let killed = Instant::now();
+        victim.kill();
+        let (from, taken) = waiter.join().unwrap();
+        assert_eq!(from, Some(dead(pid)));
+        println!("taken over {:?} after the kill", taken.duration_since(killed));
+    });
+}
+
+#[test]
+fn a_stopped_owner_is_waited_for() {
+    let scene = Scene::new();
+    drop(scene.create("stopped"));
+    let workspace = scene.attach("stopped", impatient());
+    let mut victim = Victim::start(&scene, "stopped", "hold");
+    assert_eq!(victim.hear(), "locked");
+    let pid = victim.pid();
+    victim.signal(Signal::SIGSTOP);
+    let state = || describe(pid, None).unwrap().state;
+    eventually("the owner is stopped", || state() == 'T');
+    assert!(is_busy(&workspace, pid.into()));
+    let info = describe(pid, workspace.joined().region()).unwrap();
+    assert_eq!((info.state, info.maps_region), ('T', Some(true)));
+    victim.signal(Signal::SIGCONT);
+    victim.release();
+    assert_eq!(victim.hear(), "released");
+    assert_eq!(taken_from(&workspace), None);
+}
+
+#[test]
+fn an_owner_whose_first_thread_has_ended_is_waited_for() {
+    let scene = Scene::new();
+    drop(scene.create("headless"));
+    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let workspace = scene.attach("headless", options);
+    let mut third = Victim::start(&scene, "headless", "join");
+    assert_eq!(third.hear(), "joined");
+    let mut victim = Victim::start(&scene, "headless", "hold without a first thread");
+    let pid: u32 = victim.hear().parse().unwrap();
+    eventually("the first thread has ended", || describe(pid, None).unwrap().state == 'Z');
+    assert!(is_busy(&workspace, pid.into()));
+    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    assert_eq!(taken_from(&workspace), Some(dead(pid.into())));
+}
+
+#[test]
+fn a_process_that_does_not_map_the_region_is_not_the_owner() {
+    let scene = Scene::new();
+    drop(scene.create("reused"));
+    let mut third = Victim::start(&scene, "reused", "join");
+    assert_eq!(third.hear(), "joined");
+    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let workspace = scene.attach("reused", options);
+    let bystander = Bystander::start();
+    // The child maps what we map until it has executed its program.
+    eventually("sleep runs", || {
+        describe(bystander.0.id(), None).is_some_and(|info| info.command == "sleep")
+    });
+    scene.set_owner("reused", bystander.pid());
+    assert_eq!(taken_from(&workspace), Some(dead(bystander.pid())));
+}
+
+#[test]
+fn the_id_of_a_thread_is_not_the_owner() {
+    let scene = Scene::new();
+    drop(scene.create("thread"));
+    let mut third = Victim::start(&scene, "thread", "join");
+    assert_eq!(third.hear(), "joined");
+    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let workspace = scene.attach("thread", options);
+    let (tid, quit) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+    thread::scope(|scope| {
+        let (tell, wait) = (tid.0, quit.1);
+        scope.spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
+            let _ = wait.recv();
+        });
+        let tid = u64::try_from(tid.1.recv().unwrap().as_raw()).unwrap();
+        scene.set_owner("thread", tid);
+        assert_eq!(taken_from(&workspace), Some(dead(tid)));
+        drop(quit.0);
+    });
+}
+
+#[test]
+fn a_process_that_maps_the_region_unannounced_may_be_the_owner() {
+    let scene = Scene::new();
+    drop(scene.create("quiet"));
+    let workspace = scene.attach("quiet", impatient());
+    let mut victim = Victim::start(&scene, "quiet", "map");
+    victim.hear();
+    scene.set_owner("quiet", victim.pid().into());
+    assert!(is_busy(&workspace, victim.pid().into()));
+    let found = mappers(workspace.region().unwrap().id);
+    assert!(found.iter().any(|mapper| mapper.pid == victim.pid()));
+    assert!(joiners(workspace.joined().region().unwrap()).unwrap().list.len() == 1);
+}
+
+#[test]
+fn ids_that_no_process_can_have_are_dead() {
+    let scene = Scene::new();
+    drop(scene.create("impossible"));
+    let workspace = scene.attach("impossible", impatient());
+    // No process id, the kernel's mark, more than 32 bits.
+    for pid in [1 << 22, 0x3FFF_FF00, 0x4000_0000, (1 << 32) | 1, u64::MAX - 1] {
+        scene.set_owner("impossible", pid);
+        assert_eq!(taken_from(&workspace), Some(dead(pid)));
+    }
+}
+
+#[test]
+fn our_own_id_with_nobody_inside_is_of_a_process_of_the_past() {
+    let scene = Scene::new();
+    drop(scene.create("own"));
+    let workspace = scene.attach("own", LockOptions::default());
+    let own = u64::from(std::process::id());
+    scene.set_owner("own", own);
+    let began = Instant::now();
+    assert_eq!(taken_from(&workspace), Some(dead(own)));
+    println!("taken over after {:?}", began.elapsed());
+
+    let mut other = Victim::start(&scene, "own", "join");
+    assert_eq!(other.hear(), "joined");
+    if !sees_everyone() {
+        return skip("from a nested pid namespace a process outside cannot be ruled out");
+    }
+    scene.set_owner("own", own);
+    assert_eq!(taken_from(&workspace), Some(dead(own)));
+}
+
+#[test]
+fn our_own_id_with_a_thread_inside_is_waited_for() {
+    let scene = Scene::new();
+    drop(scene.create("inside"));
+    let ours = scene.attach("inside", LockOptions::default());
+    let other = scene.attach("inside", impatient().with_single_pid_namespace(true));
+    let guard = ours.lock().unwrap();
+    thread::scope(|scope| {
+        assert!(scope.spawn(|| is_busy(&other, std::process::id().into())).join().unwrap());
+    });
+    drop(guard);
+    drop(other.lock().unwrap());
+}
+
+#[test]
+fn of_many_threads_one_takes_over_our_own_id() {
+    const THREADS: u32 = 8;
+    let bytes = NonZeroUsize::new(1 << 20).unwrap();
+    let options = WorkspaceOptions::default();
+    let private = SharedWorkspace::private(&name("crowd"), bytes, &options).unwrap();
+    let scene = Scene::new();
+    drop(scene.create("crowd"));
+    let shared =
+        scene.attach("crowd", LockOptions::default().with_single_pid_namespace(!sees_everyone()));
+    // Another user of the region, so that being the sole one is no proof.
+    let mut other = Victim::start(&scene, "crowd", "join");
+    assert_eq!(other.hear(), "joined");
+    scene.set_owner("crowd", std::process::id().into());
+    for (workspace, wanted) in [(&shared, 1), (&private, 0)] {
+        let (inside, taken_over) = (AtomicU32::new(0), AtomicU32::new(0));
+        let barrier = Barrier::new(THREADS as usize);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    barrier.wait();
+                    for _ in 0..200 {
+                        let mut guard = workspace.lock().unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                        if guard.repair().is_some() {
+                            taken_over.fetch_add(1, Ordering::Relaxed);
+                        }
+                        let gaddr = guard.alloc(Align::BYTE, 64, Tag::new(1).unwrap()).unwrap();
+                        guard.free(gaddr).unwrap();
+                        inside.fetch_sub(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(taken_over.load(Ordering::Relaxed), wanted);
+        assert!(workspace.lock().unwrap().verify().is_clean());
+    }
+}
+
+#[test]
+fn a_formatter_that_nobody_can_be_is_dead() {
+    let scene = Scene::new();
+    drop(scene.create("raw"));
+    let workspace = scene.attach("raw", impatient());
+    scene.set_owner("raw", 0);
+    assert_eq!(taken_from(&workspace), Some(Holder::Formatter));
+
+    if !sees_everyone() || std::fs::read("/proc/1/maps").is_err() {
+        return skip("not all processes of this machine may be looked at");
+    }
+    // Others who have joined are no obstacle, since nobody joins what is not formatted.
+    let mut other = Victim::start(&scene, "raw", "join");
+    assert_eq!(other.hear(), "joined");
+    scene.set_owner("raw", 0);
+    assert_eq!(taken_from(&workspace), Some(Holder::Formatter));
+}
+
+#[test]
+fn a_formatter_that_someone_may_be_is_waited_for() {
+    let scene = Scene::new();
+    drop(scene.create("forming"));
+    let workspace = scene.attach("forming", impatient());
+    let mut victim = Victim::start(&scene, "forming", "map");
+    victim.hear();
+    scene.set_owner("forming", 0);
+    assert!(is_busy(&workspace, 0));
+}
+
+#[test]
+fn presence_is_seen_by_others_and_ends_with_the_process() {
+    let scene = Scene::new();
+    let workspace = scene.create("present");
+    let region = workspace.joined().region().unwrap();
+    let pids =
+        || -> Vec<u32> { joiners(region).unwrap().list.iter().map(|joiner| joiner.pid).collect() };
+    assert_eq!(pids(), [std::process::id()]);
+    let mut victim = Victim::start(&scene, "present", "join");
+    assert_eq!(victim.hear(), "joined");
+    assert!(pids().contains(&victim.pid()));
+    assert_eq!(pids().len(), 2);
+    victim.kill();
+    assert_eq!(pids(), [std::process::id()]);
+}
+
+#[test]
+fn an_owner_in_another_pid_namespace_is_waited_for() {
+    let scene = Scene::new();
+    drop(scene.create("nested"));
+    let workspace = scene.attach("nested", impatient());
+    let Some(mut victim) = in_new_namespace(&scene, "nested", "hold") else { return };
+    assert_eq!(victim.hear(), "locked");
+    // The first process of its namespace; here that is somebody else who maps nothing of ours.
+    assert_eq!(scene.owner("nested"), 1);
+    assert!(is_busy(&workspace, 1));
+    let region = workspace.joined().region().unwrap();
+    let namespaces: Vec<_> = joiners(region).unwrap().list.iter().map(|j| j.namespace).collect();
+    assert_eq!(namespaces.len(), 2);
+    assert_ne!(namespaces[0], namespaces[1]);
+
+    victim.kill();
+    if sees_everyone() && geteuid().is_root() {
+        let patient = scene.attach("nested", LockOptions::default());
+        eventually("presence ends", || joiners(region).unwrap().list.len() == 1);
+        assert_eq!(taken_from(&patient), Some(dead(1)));
+    }
+}
+
+#[test]
+fn an_unannounced_owner_in_another_pid_namespace_is_waited_for() {
+    let scene = Scene::new();
+    drop(scene.create("nested-quiet"));
+    let workspace = scene.attach("nested-quiet", impatient());
+    let Some(mut victim) = in_new_namespace(&scene, "nested-quiet", "map") else { return };
+    victim.hear();
+    scene.set_owner("nested-quiet", 1);
+    assert!(is_busy(&workspace, 1));
+}
+
+#[test]
+fn from_a_nested_pid_namespace_only_the_callers_word_rules_out_others() {
+    let scene = Scene::new();
+    // As long as this process uses the region as well, the waiter cannot know that it does not
+    // hold the lock.
+    let ours = scene.create("within");
+    let unused = {
+        let bystander = Bystander::start();
+        bystander.pid()
+    };
+    scene.set_owner("within", unused);
+    let Some(mut waiter) = in_new_namespace(&scene, "within", "lock") else { return };
+    assert!(waiter.hear().contains("Busy"));
+    assert_eq!(scene.owner("within"), unused);
+    let mut waiter = in_new_namespace(&scene, "within", "lock in single namespace").unwrap();
+    assert!(waiter.hear().contains("TakenOver"));
+    assert_eq!(scene.owner("within"), u64::MAX);
+
+    drop((ours, waiter));
+    scene.set_owner("within", unused);
+    let mut waiter = in_new_namespace(&scene, "within", "lock").unwrap();
+    assert!(waiter.hear().contains("TakenOver"), "the sole user of a region needs no word");
+}

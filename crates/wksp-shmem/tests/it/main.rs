@@ -1,0 +1,17 @@
+//! Regions and workspaces as several processes see them.
+//!
+//! Other processes are this very program, started again to play a part: see `victim`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that fails may panic, in its helpers as well"
+)]
+
+mod fork;
+mod joins;
+mod liveness;
+mod regions;
+mod scene;
+mod victim;
+mod workspaces;

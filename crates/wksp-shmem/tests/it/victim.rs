@@ -1,0 +1,178 @@
+//! Other processes: this program once more, playing a part that it is told in its environment.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Pid, geteuid};
+use wksp_shmem::{BaseDir, LockOptions, NewRegion, PageSize, SharedWorkspace};
+
+use crate::fork;
+use crate::scene::{Scene, impatient, name, pages};
+
+const PART: &str = "WKSP_SHMEM_TEST_PART";
+const BASE: &str = "WKSP_SHMEM_TEST_BASE";
+const NAME: &str = "WKSP_SHMEM_TEST_NAME";
+const MARK: &str = "@@@";
+
+/// A process that plays a part, killed when dropped.
+pub(crate) struct Victim {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// A command that plays `part` on the region `text`, to be run by `wrapper` if that is not empty.
+pub(crate) fn command(scene: &Scene, text: &str, part: &str, wrapper: &[&str]) -> Command {
+    let this = env::current_exe().unwrap();
+    let mut command = match wrapper {
+        [] => Command::new(&this),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(&this);
+            command
+        }
+    };
+    command
+        .args(["--exact", "victim::plays_its_part", "--nocapture", "--test-threads=1"])
+        .env(PART, part)
+        .env(BASE, scene.dir.path())
+        .env(NAME, text)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+impl Victim {
+    pub(crate) fn start(scene: &Scene, text: &str, part: &str) -> Self {
+        Self::of(&mut command(scene, text, part, &[]))
+    }
+
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self::try_of(command).unwrap()
+    }
+
+    pub(crate) fn try_of(command: &mut Command) -> std::io::Result<Self> {
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Ok(Self { child, stdin, stdout })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next thing that the victim says; waits for it.
+    pub(crate) fn hear(&mut self) -> String {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, said)) = line.split_once(MARK) {
+                return said.trim().to_owned();
+            }
+            line.clear();
+        }
+        panic!("the victim ended without a word: {:?}", self.child.wait());
+    }
+
+    /// Lets the victim go on from where it waits, for good.
+    pub(crate) fn release(&mut self) {
+        self.stdin = None;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+    }
+
+    /// Kills the victim, and sees it buried.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Kills the victim and leaves it a zombie.
+    pub(crate) fn kill_unburied(&mut self) {
+        self.child.kill().unwrap();
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn say(what: &str) {
+    println!("{MARK}{what}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Waits until the other end lets go.
+fn wait_for_release() {
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn plays_its_part() {
+    let Ok(part) = env::var(PART) else { return };
+    let base = BaseDir::resolve(Some(Path::new(&env::var_os(BASE).unwrap()))).unwrap();
+    let text = env::var(NAME).unwrap();
+    let attach = |lock| SharedWorkspace::attach(&base, &name(&text), None, lock);
+    match part.as_str() {
+        "join" => {
+            let workspace = attach(LockOptions::default()).unwrap();
+            say("joined");
+            wait_for_release();
+            drop(workspace);
+        }
+        "hold" => {
+            let workspace = attach(LockOptions::default()).unwrap();
+            let guard = workspace.lock().unwrap();
+            say("locked");
+            wait_for_release();
+            drop(guard);
+            say("released");
+        }
+        "hold without a first thread" => fork::in_headless_child(move || {
+            let lock = LockOptions::default();
+            let workspace = SharedWorkspace::attach(&base, &name(&text), None, lock).unwrap();
+            let guard = workspace.lock().unwrap();
+            say(&std::process::id().to_string());
+            wait_for_release();
+            drop(guard);
+        }),
+        "map" => {
+            let mapping = fork::map_as_a_c_program_does(&base, &text);
+            say(&mapping.to_string());
+            wait_for_release();
+        }
+        "lock" => {
+            let outcome = attach(impatient()).unwrap().lock().map(|guard| guard.repair());
+            say(&format!("{outcome:?}"));
+        }
+        "lock in single namespace" => {
+            let options = impatient().with_single_pid_namespace(true);
+            let outcome = attach(options).unwrap().lock().map(|guard| guard.repair());
+            say(&format!("{outcome:?}"));
+        }
+        "attach" => say(&match attach(LockOptions::default()) {
+            Ok(_) => "attached".to_owned(),
+            Err(error) => format!("uid {}: {error:?}", geteuid()),
+        }),
+        "create under umask" => {
+            for (mask, mode) in [(0o077, 0o666), (0o000, 0o640), (0o777, 0o600)] {
+                umask(Mode::from_bits_truncate(mask));
+                let options = wksp_shmem::NewRegionOptions { mode, ..pages(1) };
+                let name = name(&format!("mask-{mask:o}-mode-{mode:o}"));
+                NewRegion::create(&base, &name, &options).unwrap().publish().unwrap();
+                let info = wksp_shmem::info_of(&base, &name, Some(PageSize::Normal)).unwrap();
+                say(&format!("{mode:o} {:o}", info.mode));
+            }
+        }
+        part => panic!("there is no part {part:?}"),
+    }
+}
