@@ -108,6 +108,8 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
         write: impl FnOnce(&Workspace<'m, P>) -> Result<(), E>,
     ) -> Result<(), ReplaceError<E>> {
         self.check_fit(allocations)?;
+        // Lock-free readers must learn of the change before it is made.
+        self.index().header.raise_cycle_tag();
         // This rebuilds the index of what is now empty, so `write` may fail or panic.
         self.reset(seed).map_err(ReplaceError::Rebuild)?;
         write(self.workspace()).map_err(ReplaceError::Write)?;

@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_private_directory_of_another_user_is_refused() {
         if !geteuid().is_root() {
-            println!("SKIPPED: only root can give a directory to another user");
+            wksp_testkit::skip::skip("only root can give a directory to another user");
             return;
         }
         let parent = TempDir::new().unwrap();

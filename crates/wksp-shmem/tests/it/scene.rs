@@ -86,5 +86,5 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Says that a test was not run, and why.
 pub(crate) fn skip(why: &str) {
-    println!("SKIPPED: {why}");
+    wksp_testkit::skip::skip(why);
 }

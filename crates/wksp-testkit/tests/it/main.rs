@@ -8,8 +8,5 @@
     reason = "a test that fails this way points at the line that is wrong"
 )]
 
-mod checkpoints;
-mod damage;
-mod golden_images;
+mod golden;
 mod model;
-mod reader_rules;

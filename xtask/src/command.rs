@@ -1,0 +1,91 @@
+//! Running other programs: shown before they start, their output passed on as it comes.
+
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::repository;
+use crate::tally::Tally;
+
+/// Returns a command that runs the Cargo that runs this, in the root of the checkout.
+pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(repository::root());
+    command
+}
+
+/// Runs a command, and fails if it does.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    show(command)?;
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start {}", line(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}", line(command));
+    }
+    Ok(())
+}
+
+/// Runs a command that runs tests, and counts what it says of them.
+///
+/// A command that fails, or runs no test, is at fault, by the tally's `fault`.
+pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+    show(command)?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", line(command)))?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for said in BufReader::new(output).split(b'\n') {
+            let said = said.context("cannot read what the tests say")?;
+            let said = String::from_utf8_lossy(&said);
+            println!("{said}");
+            tally.observe(&said);
+        }
+    }
+    let status = child.wait()?;
+    tally.settle();
+    if !status.success() {
+        tally.blame(format!("{} ended with {status}", line(command)));
+    } else if tally.is_empty() {
+        tally.blame(format!("{} ran no test", line(command)));
+    }
+    Ok(tally)
+}
+
+/// Runs a command quietly and returns what it printed on standard output, `None` if it failed.
+pub(crate) fn output_of(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn show(command: &Command) -> io::Result<()> {
+    println!("$ {}", line(command));
+    io::stdout().flush()
+}
+
+/// Returns the line that does in a shell what the command does.
+fn line(command: &Command) -> String {
+    let settings = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
+    let program = std::path::Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args()).map(quoted);
+    settings.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    if word.is_empty() || word.contains([' ', '"', '$']) {
+        format!("'{word}'")
+    } else {
+        word.into()
+    }
+}

@@ -1,0 +1,46 @@
+//! The commands of a checkout, run as `cargo xtask COMMAND`.
+
+mod ci;
+mod command;
+mod demo;
+mod house;
+mod no_std;
+mod repository;
+mod tally;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The commands of a wksp checkout")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs every check and test there is, and says how each of them went
+    Ci(ci::Options),
+    /// Shows processes sharing a workspace, and one of them killed inside an allocation
+    Demo(demo::Options),
+    /// Checks the house rules that no compiler knows
+    House,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Ci(options) => ci::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::House => house::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
