@@ -1,0 +1,103 @@
+//! The commands, one file each: what may be typed, the plan it comes to, what is done, and the
+//! report.
+
+mod address_list;
+mod alloc;
+mod check;
+mod fill;
+mod free;
+mod get;
+mod ls;
+mod new;
+mod owner;
+mod put;
+mod rebuild;
+mod reset;
+mod rm;
+mod show;
+mod tag;
+mod tag_free;
+mod usage;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::output::Outcome;
+use crate::session::Session;
+
+/// A command as it was typed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    New(new::Args),
+    Ls(ls::Args),
+    Rm(rm::Args),
+    Put(put::Args),
+    Get(get::Args),
+    Alloc(alloc::Args),
+    Free(free::Args),
+    TagFree(tag_free::Args),
+    Tag(tag::Args),
+    Fill(fill::Args),
+    Show(show::Args),
+    Usage(usage::Args),
+    Owner(owner::Args),
+    Check(check::Args),
+    Verify(verify::Args),
+    Rebuild(rebuild::Args),
+    Reset(reset::Args),
+}
+
+/// A command whose arguments are valid in themselves.
+pub(crate) trait Plan {
+    /// Does what was asked, and says nothing but notes.
+    fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure>;
+}
+
+impl Command {
+    /// Its name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::New(_) => "new",
+            Self::Ls(_) => "ls",
+            Self::Rm(_) => "rm",
+            Self::Put(_) => "put",
+            Self::Get(_) => "get",
+            Self::Alloc(_) => "alloc",
+            Self::Free(_) => "free",
+            Self::TagFree(_) => "tag-free",
+            Self::Tag(_) => "tag",
+            Self::Fill(_) => "fill",
+            Self::Show(_) => "show",
+            Self::Usage(_) => "usage",
+            Self::Owner(_) => "owner",
+            Self::Check(_) => "check",
+            Self::Verify(_) => "verify",
+            Self::Rebuild(_) => "rebuild",
+            Self::Reset(_) => "reset",
+        }
+    }
+
+    /// Checks the arguments.
+    pub(crate) fn plan(self) -> Result<Box<dyn Plan>, Failure> {
+        Ok(match self {
+            Self::New(args) => Box::new(args.plan()?),
+            Self::Ls(args) => Box::new(args),
+            Self::Rm(args) => Box::new(args.plan()?),
+            Self::Put(args) => Box::new(args.plan()?),
+            Self::Get(args) => Box::new(args.plan()?),
+            Self::Alloc(args) => Box::new(args.plan()?),
+            Self::Free(args) => Box::new(args.plan()?),
+            Self::TagFree(args) => Box::new(args.plan()?),
+            Self::Tag(args) => Box::new(args.plan()?),
+            Self::Fill(args) => Box::new(args.plan()?),
+            Self::Show(args) => Box::new(args.plan()?),
+            Self::Usage(args) => Box::new(args.plan()?),
+            Self::Owner(args) => Box::new(args.plan()?),
+            Self::Check(args) => Box::new(args.plan()?),
+            Self::Verify(args) => Box::new(args.plan()?),
+            Self::Rebuild(args) => Box::new(args.plan()?),
+            Self::Reset(args) => Box::new(args.plan()?),
+        })
+    }
+}

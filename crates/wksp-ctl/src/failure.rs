@@ -1,0 +1,94 @@
+//! What went wrong, in the three forms in which it leaves the program: an exit code for scripts, a
+//! line of cause and a line of remedy for people.
+
+mod base;
+mod create;
+mod lock;
+mod operation;
+mod region;
+
+use std::fmt::Display;
+use std::io;
+
+use serde::Serialize;
+
+pub(crate) use self::base::base;
+pub(crate) use self::create::create;
+pub(crate) use self::lock::{LockContext, lock, not_rebuildable, stranger};
+pub(crate) use self::operation::{alloc, copy, free, no_allocation, not_allocated, vanished};
+pub(crate) use self::region::{attach, map, region};
+
+/// The kind of a failure, which decides on the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// None of the others.
+    Failed,
+    /// What was typed makes no sense, whatever there is.
+    Usage,
+    /// What was named is not there.
+    NotFound,
+    /// There is too little memory, or there are too few partition records.
+    NoRoom,
+    /// What is there is damaged, or not what it should be.
+    Corrupt,
+    /// Somebody else has it.
+    Busy,
+    /// It is there, but not for this user.
+    Permission,
+}
+
+impl Kind {
+    /// The exit code, as docs/cli.md has it.
+    pub(crate) const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::NoRoom => 4,
+            Self::Corrupt => 5,
+            Self::Busy => 6,
+            Self::Permission => 7,
+        }
+    }
+
+    /// The kind of an error of the system.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission,
+            io::ErrorKind::OutOfMemory
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::NoRoom,
+            io::ErrorKind::ResourceBusy => Self::Busy,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Decides on the exit code.
+    pub(crate) kind: Kind,
+    /// What was asked and what was found, in one line.
+    pub(crate) cause: String,
+    /// What to do about it, in one line.
+    pub(crate) remedy: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, cause: impl Display, remedy: impl Display) -> Self {
+        Self { kind, cause: cause.to_string(), remedy: remedy.to_string() }
+    }
+
+    pub(crate) fn usage(cause: impl Display, remedy: impl Display) -> Self {
+        Self::new(Kind::Usage, cause, remedy)
+    }
+
+    /// An error of the system.
+    pub(crate) fn io(what: impl Display, error: &io::Error, remedy: impl Display) -> Self {
+        Self::new(Kind::of_io(error), format_args!("{what}: {error}"), remedy)
+    }
+}

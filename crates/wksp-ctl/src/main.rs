@@ -1,0 +1,60 @@
+//! The command line for workspaces in shared memory.
+//!
+//! ```text
+//! $ wksp-ctl new demo --size 64MiB
+//! $ wksp-ctl put demo Cargo.toml
+//! demo:69632
+//! $ wksp-ctl get demo:69632
+//! ```
+//!
+//! It runs in two stages: what was typed ([`typed`]) becomes a plan that is valid in itself, and
+//! only then anything is looked up or changed ([`command`], one file per command).
+//! A command prints nothing itself: it returns a report, which becomes text or JSON, and perhaps a
+//! [`failure`], which becomes a line of cause, a line of remedy and an exit code.
+
+mod command;
+mod confirm;
+mod failure;
+mod moment;
+mod number;
+mod output;
+mod plural;
+mod process;
+mod repair;
+mod session;
+mod size;
+mod summary;
+mod table;
+mod typed;
+mod value;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::Session;
+use crate::typed::Parsed;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match typed::parse(&arguments) {
+        Parsed::Run(typed) => {
+            let output = Output::new(typed.global.json, typed.command.name());
+            match run(*typed, &output) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => output.fail(&failure),
+            }
+        }
+        Parsed::Help(text) => Output::new(false, "help").help(&text),
+        Parsed::Wrong { json, failure } => Output::new(json, "").fail(&failure),
+    }
+}
+
+fn run(typed: typed::Typed, output: &Output) -> Result<(), Failure> {
+    let options = typed.global.plan()?;
+    let plan = typed.command.plan()?;
+    let session = Session::open(options, output)?;
+    let outcome = plan.run(&session)?;
+    output.finish(outcome)
+}

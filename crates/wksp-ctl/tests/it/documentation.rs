@@ -1,0 +1,70 @@
+//! docs/json.md has a row for every field that the tool writes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+/// Adds the names of all fields of a document, at any depth.
+fn fields(of: &Value, names: &mut BTreeSet<String>) {
+    match of {
+        Value::Object(object) => {
+            for (name, value) in object {
+                names.insert(name.clone());
+                fields(value, names);
+            }
+        }
+        Value::Array(array) => array.iter().for_each(|value| fields(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    let bench = Bench::new();
+    let mut names = BTreeSet::new();
+    let put = bench.path().join("file");
+    fs::write(&put, "hello").unwrap();
+    let put = put.to_str().unwrap();
+    let got = bench.path().join("got");
+    let mut run = |arguments: &[&str]| {
+        let document = bench.json(arguments);
+        assert_eq!(document["command"], arguments[0]);
+        fields(&document, &mut names);
+        document
+    };
+    run(&["new", "demo", "--size", "64K"]);
+    let address = run(&["put", "demo", put])["address"].as_str().unwrap().to_owned();
+    let address = address.as_str();
+    run(&["alloc", "demo", "100", "--tag", "7", "--align", "1"]);
+    run(&["get", address, got.to_str().unwrap()]);
+    run(&["tag", address, "8"]);
+    run(&["fill", address, "0"]);
+    run(&["ls"]);
+    run(&["show", "demo"]);
+    run(&["usage", "demo", "--tag", "8"]);
+    run(&["verify", "demo"]);
+    run(&["rebuild", "demo"]);
+    run(&["free", address]);
+    run(&["tag-free", "demo", "7"]);
+    run(&["reset", "demo", "--yes"]);
+    // A lock word that no process can have; see `damage`.
+    bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
+    run(&["owner", "demo", "--break", "--yes"]);
+    bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
+    run(&["check"]);
+    run(&["rm", "demo"]);
+    for line in bench.run(["show", "demo", "--json"]).stderr.lines() {
+        fields(&serde_json::from_str(line).unwrap(), &mut names);
+    }
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
+    let documented = fs::read_to_string(path).unwrap();
+    let missing: Vec<_> =
+        names.iter().filter(|name| !documented.contains(&format!("| `{name}` |"))).collect();
+    assert!(missing.is_empty(), "not in docs/json.md: {missing:?}");
+    assert!(names.len() > 50, "{names:?}");
+}

@@ -1,0 +1,16 @@
+//! The tool as its users have it: a program with arguments, two streams and an exit code.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+#![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+
+mod bench;
+mod commands;
+mod damage;
+mod documentation;
+mod golden;
+mod help;
+mod holders;
+mod listing;
+mod round_trip;
+mod terminal;
+mod wrong_input;
+mod wrong_region;
