@@ -8,7 +8,9 @@ use crate::rebuild::{RebuildError, rebuild};
 use crate::verify::{Report, verify};
 use crate::workspace::Workspace;
 
-/// Why a workspace was not locked. It is as it was.
+/// Why a workspace was not locked.
+///
+/// It holds what it held; only scratch links and the cycle tag may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {

@@ -2,7 +2,7 @@
 
 use crate::cell::LinkCell;
 use crate::fault::TreapFault;
-use crate::index::{Link, PartitionIndex};
+use crate::index::{Link, NIL, PartitionIndex};
 use crate::record::PartitionRecord;
 use crate::table::{Damage, Table};
 use crate::tree::{Step, Tree};
@@ -31,15 +31,23 @@ impl<'t> FreeTreap<'t> {
     ///
     /// [`Damage`] if the links lead out of the table, round in a ring or to an impossible range.
     pub fn smallest_at_least(self, bytes: u64) -> Result<Link, Damage> {
-        let mut best = None;
-        self.descend(|index, record, size| {
+        let (mut link, mut best) = (self.tree.root.get(), None);
+        for _ in 0..=self.tree.table.len() {
+            let Some(index) = link else {
+                return Ok(
+                    best.map(|(index, node): (_, &PartitionRecord)| node.same().unwrap_or(index))
+                );
+            };
+            let node = self.tree.table.get(index)?;
+            let size = size_of_free(index, node)?;
             if size < bytes {
-                return record.right();
+                link = node.right();
+            } else {
+                best = Some((index, node));
+                link = if size == bytes { None } else { node.left() };
             }
-            best = Some((index, record));
-            if size == bytes { None } else { record.left() }
-        })?;
-        Ok(best.map(|(index, record)| record.same().unwrap_or(index)))
+        }
+        Err(self.endless(link))
     }
 
     /// Finds a largest free partition.
@@ -50,12 +58,15 @@ impl<'t> FreeTreap<'t> {
     ///
     /// As of [`smallest_at_least`](Self::smallest_at_least).
     pub fn largest(self) -> Result<Link, Damage> {
-        let mut last = None;
-        self.descend(|index, record, _| {
-            last = Some((index, record));
-            record.right()
-        })?;
-        Ok(last.map(|(index, record)| record.same().unwrap_or(index)))
+        let (mut link, mut last) = (self.tree.root.get(), None);
+        for _ in 0..=self.tree.table.len() {
+            let Some(index) = link else { return Ok(last) };
+            let node = self.tree.table.get(index)?;
+            size_of_free(index, node)?;
+            last = node.same().or(Some(index));
+            link = node.right();
+        }
+        Err(self.endless(link))
     }
 
     /// Inserts a partition.
@@ -70,23 +81,30 @@ impl<'t> FreeTreap<'t> {
         let table = self.tree.table;
         let record = table.get(index)?;
         let bytes = size_of_free(index, record)?;
-        let mut place = (None, self.tree.root);
-        let mut same_size = None;
-        self.descend(|at, node, size| {
+        let (mut parent, mut slot) = (None, self.tree.root);
+        for _ in 0..=table.len() {
+            let Some(at) = slot.get() else { return self.tree.attach(index, parent, slot) };
+            let node = table.get(at)?;
+            let size = size_of_free(at, node)?;
             if size == bytes {
-                same_size = Some((at, node));
-                return None;
+                return self.insert_same(index, record, at, node);
             }
-            let slot = if bytes < size { &node.left } else { &node.right };
-            place = (Some(at), slot);
-            slot.get()
-        })?;
-        let Some((head_index, head)) = same_size else {
-            let (parent, slot) = place;
-            return self.tree.attach(index, parent, slot);
-        };
+            parent = Some(at);
+            slot = if bytes < size { &node.left } else { &node.right };
+        }
+        Err(self.endless(parent))
+    }
+
+    /// Hangs a partition off the one of its size that stands in the tree.
+    fn insert_same(
+        self,
+        index: PartitionIndex,
+        record: &PartitionRecord,
+        head_index: PartitionIndex,
+        head: &PartitionRecord,
+    ) -> Result<(), Damage> {
         if let Some(second) = head.same() {
-            table.get(second)?.parent.set(Some(index));
+            self.tree.table.get(second)?.parent.set(Some(index));
         }
         record.left.set(None);
         record.right.set(None);
@@ -187,25 +205,18 @@ impl<'t> FreeTreap<'t> {
         });
     }
 
-    /// Goes down from the root along the links that `choose` picks, given index, record and size.
-    fn descend(
-        self,
-        mut choose: impl FnMut(PartitionIndex, &'t PartitionRecord, u64) -> Link,
-    ) -> Result<(), Damage> {
-        let mut link = self.tree.root.get();
-        for _ in 0..=self.tree.table.len() {
-            let Some(index) = link else { return Ok(()) };
-            let record = self.tree.table.get(index)?;
-            link = choose(index, record, size_of_free(index, record)?);
-        }
-        Err(match link {
+    /// The damage of a walk that has gone through more records than there are, at `last`.
+    #[cold]
+    fn endless(self, last: Link) -> Damage {
+        match last.or(self.tree.root.get()) {
             Some(index) => Damage::EndlessWalk { index },
-            None => return Ok(()),
-        })
+            None => Damage::IndexOutOfRange { index: NIL, part_max: self.tree.table.len() },
+        }
     }
 }
 
 /// The size in bytes of a free partition.
+#[inline]
 fn size_of_free(index: PartitionIndex, record: &PartitionRecord) -> Result<u64, Damage> {
     if record.tag().is_some() {
         return Err(Damage::WrongState { index });
