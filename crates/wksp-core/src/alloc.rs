@@ -104,6 +104,14 @@ impl Place {
         free.encloses(taken).then_some(Self { index, free, taken })
     }
 
+    /// The same with its end rounded up, as far as that is free.
+    fn with_end_at(self, align: Align) -> Self {
+        let free_hi = self.free.hi().get();
+        let hi = align.round_up(self.taken.hi().get()).map_or(free_hi, |hi| hi.min(free_hi));
+        let taken = GaddrRange::new(self.taken.lo().get(), hi).unwrap_or(self.taken);
+        Self { taken, ..self }
+    }
+
     fn before(&self) -> Option<GaddrRange> {
         GaddrRange::new(self.free.lo().get(), self.taken.lo().get())
     }
@@ -115,6 +123,9 @@ impl Place {
 
 impl<P: Party> Guard<'_, '_, P> {
     /// Allocates `bytes` from the smallest free partition that fits, aligned in the workspace.
+    ///
+    /// One fits that has room wherever it begins: for `bytes` and the alignment less one.
+    /// If there is none, the largest one will do if they fit where it happens to begin.
     ///
     /// Takes up to two idle records for the leftovers on either side.
     /// The bytes are as whoever had them last left them.
@@ -133,13 +144,13 @@ impl<P: Party> Guard<'_, '_, P> {
     /// Neither changes the workspace.
     #[doc(alias = "fd_wksp_alloc")]
     pub fn alloc(&mut self, align: Align, bytes: u64, tag: Tag) -> Result<Gaddr, AllocError> {
-        self.alloc_range(align, bytes, tag).map(GaddrRange::lo)
+        self.alloc_range(align, bytes, Align::BYTE, tag).map(GaddrRange::lo)
     }
 
     /// Allocates at least `bytes`, and says which addresses the allocation covers.
     ///
-    /// The size is rounded up to a multiple of the alignment or of 64, whichever is smaller: those
-    /// bytes would otherwise be of no use to anyone and cost a record.
+    /// The end is rounded up to a multiple of the alignment or of 64, whichever is smaller, where
+    /// that is free: those bytes would otherwise be of no use to anyone and cost a record.
     /// All else is as of [`alloc`](Self::alloc).
     ///
     /// # Errors
@@ -152,14 +163,14 @@ impl<P: Party> Guard<'_, '_, P> {
         bytes: u64,
         tag: Tag,
     ) -> Result<GaddrRange, AllocError> {
-        let rounded = align.min(Align::CACHE_LINE).round_up(bytes).unwrap_or(bytes);
-        self.alloc_range(align, rounded, tag)
+        self.alloc_range(align, bytes, align.min(Align::CACHE_LINE), tag)
     }
 
     fn alloc_range(
         &mut self,
         align: Align,
         bytes: u64,
+        end_align: Align,
         tag: Tag,
     ) -> Result<GaddrRange, AllocError> {
         if bytes == 0 {
@@ -167,10 +178,12 @@ impl<P: Party> Guard<'_, '_, P> {
         }
         self.change(|index| {
             let Some(place) = find_place(index, align, bytes)? else {
+                check_that_full(index)?;
                 let largest_free_bytes = largest_free(index)?.map_or(0, |(_, free)| free.bytes());
                 let align = align.get();
                 return Ok(Err(AllocError::NoSpace { bytes, align, largest_free_bytes }));
             };
+            let place = place.with_end_at(end_align);
             let needed = match (place.before(), place.behind()) {
                 (None, None) => 0,
                 (Some(_), Some(_)) => 2,
@@ -196,6 +209,18 @@ fn find_place(index: Index<'_>, align: Align, bytes: u64) -> Result<Option<Place
         None => largest_free(index)?,
     };
     Ok(free.and_then(|(at, free)| Place::within(at, free, align, bytes)))
+}
+
+/// Checks that there is no free partition if the treap has none, since its root may be damaged.
+///
+/// Costs O(m) in the number m of records, but only in a workspace that is full to the last byte.
+fn check_that_full(index: Index<'_>) -> Result<(), Damage> {
+    if index.header.free_root.get().is_some() {
+        return Ok(());
+    }
+    let lost =
+        index.table.iter().find(|(_, record)| record.tag().is_none() && record.range().is_some());
+    lost.map_or(Ok(()), |(expected, _)| Err(Damage::WrongRoot { expected }))
 }
 
 /// A largest free partition.

@@ -5,7 +5,7 @@ use wksp_treap::Gaddr;
 use crate::guard::Guard;
 use crate::lock::Party;
 use crate::partition::Allocation;
-use crate::query::NotAllocated;
+use crate::query::EditError;
 
 impl<P: Party> Guard<'_, '_, P> {
     /// Sets all bytes of the allocation that covers `gaddr` to `value`.
@@ -18,14 +18,15 @@ impl<P: Party> Guard<'_, '_, P> {
     ///
     /// # Errors
     ///
-    /// [`NotAllocated`] changes nothing.
+    /// [`EditError`] changes nothing.
     #[doc(alias = "fd_wksp_memset")]
-    pub fn fill(&mut self, gaddr: Gaddr, value: u8) -> Result<Allocation, NotAllocated> {
+    pub fn fill(&mut self, gaddr: Gaddr, value: u8) -> Result<Allocation, EditError> {
         let (_, allocation) = self.find(gaddr).ok_or_else(|| self.not_allocated(gaddr))?;
+        self.held().check_inside()?;
         // The range lies within the data, so the memory has it.
         match self.workspace().memory.fill(allocation.range, value) {
             Some(()) => Ok(allocation),
-            None => Err(self.not_allocated(gaddr)),
+            None => Err(self.not_allocated(gaddr).into()),
         }
     }
 }

@@ -74,14 +74,10 @@ impl<'m, P: Party> Workspace<'m, P> {
         }
         let id = workspace.party.enter()?;
         header.owner.set_formatting();
-        header.part_max.set(u64::from(geometry.part_max()));
-        header.data_max.set(geometry.data_max());
-        header.gaddr_lo.set(geometry.data().lo().get());
-        header.gaddr_hi.set(geometry.data().hi().get());
+        header.set_geometry(geometry.part_max(), geometry.data());
         header.set_name(name);
         header.seed.set(seed);
         header.cycle_tag.set(CYCLE_TAG_MIN);
-        header.zero.set(0);
         for (_, record) in workspace.index.table.iter() {
             record.clear();
         }

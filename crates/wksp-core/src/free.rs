@@ -80,8 +80,7 @@ impl<P: Party> Guard<'_, '_, P> {
 
     /// Takes the tag of a used record away and makes its partition a free one.
     fn release(&mut self, at: PartitionIndex) -> Result<(), RebuildError> {
-        // Lock-free readers must learn of the change before it is made.
-        self.index().header.raise_cycle_tag();
+        self.begin_change()?;
         if let Ok(record) = self.index().table.get(at) {
             record.commit_tag(None);
         }

@@ -16,8 +16,9 @@ use crate::workspace::Workspace;
 pub enum LockError {
     /// The holder has been waited for as long as the party is willing to.
     #[error(
-        "the workspace is held by {holder}, which could not be shown to be dead within the bound \
-         on waiting; find out what it does, and break its lock only if it is gone for good"
+        "the workspace was not free within the bound on waiting, and is held by {holder}, which \
+         could not be shown to be dead; find out what it does, and break its lock only if it is \
+         gone for good"
     )]
     Busy {
         /// Who held the lock at the last look.
@@ -95,11 +96,18 @@ pub struct Salvage<'g, 'm, P: Party> {
 
 /// The lock itself.
 #[derive(Debug)]
-struct Held<'g, 'm, P: Party> {
+pub(crate) struct Held<'g, 'm, P: Party> {
     workspace: &'g Workspace<'m, P>,
     taken: Taken,
     /// Whom the lock is given back to: nobody, or the dead holder of a damaged index.
     heir: Option<Holder>,
+}
+
+impl<P: Party> Held<'_, '_, P> {
+    /// Whether it is this process that holds the lock, rather than its parent by fork.
+    pub(crate) fn check_inside(&self) -> Result<(), Stranger> {
+        if self.workspace.party.is_inside(self.taken.id) { Ok(()) } else { Err(Stranger) }
+    }
 }
 
 impl<P: Party> Drop for Held<'_, '_, P> {
@@ -111,7 +119,7 @@ impl<P: Party> Drop for Held<'_, '_, P> {
 
 impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
-        let taken = workspace.index.header.owner.take(&workspace.party)?;
+        let taken = workspace.take_word()?;
         let held = Held { workspace, taken, heir: None };
         match taken.from {
             None => Ok(Self { held, repair: None, changing: false }),
@@ -137,6 +145,19 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
         self.held.workspace.index
     }
 
+    pub(crate) const fn held(&self) -> &Held<'g, 'm, P> {
+        &self.held
+    }
+
+    /// Must come before every change: refuses a forked child's copy of the guard, and tells
+    /// lock-free readers.
+    pub(crate) fn begin_change(&mut self) -> Result<(), Stranger> {
+        self.held.check_inside()?;
+        self.changing = true;
+        self.index().header.raise_cycle_tag();
+        Ok(())
+    }
+
     /// Runs an operation that changes the index, and if it comes across damage, once more after
     /// a rebuild.
     ///
@@ -145,10 +166,13 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
         &mut self,
         operation: impl Fn(Index<'m>) -> Result<T, Damage>,
     ) -> Result<T, RebuildError> {
-        self.change_once(&operation).or_else(|damage| {
+        self.begin_change()?;
+        let outcome = operation(self.index()).or_else(|damage| {
             self.rebuild_after(damage)?;
-            self.change_once(&operation).map_err(RebuildError::Interference)
-        })
+            operation(self.index()).map_err(RebuildError::Interference)
+        })?;
+        self.changing = false;
+        Ok(outcome)
     }
 
     /// Runs an operation whose outcome a rebuild completes, if it comes across damage.
@@ -156,23 +180,14 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
         &mut self,
         operation: impl Fn(Index<'m>) -> Result<(), Damage>,
     ) -> Result<(), RebuildError> {
-        self.change_once(&operation).or_else(|damage| self.rebuild_after(damage))
-    }
-
-    fn change_once<T>(
-        &mut self,
-        operation: impl Fn(Index<'m>) -> Result<T, Damage>,
-    ) -> Result<T, Damage> {
-        self.changing = true;
-        self.index().header.raise_cycle_tag();
-        let outcome = operation(self.index())?;
+        self.begin_change()?;
+        operation(self.index()).or_else(|damage| self.rebuild_after(damage))?;
         self.changing = false;
-        Ok(outcome)
+        Ok(())
     }
 
     fn rebuild_after(&mut self, damage: Damage) -> Result<(), RebuildError> {
         rebuild(self.index(), self.workspace().seed())?;
-        self.changing = false;
         self.repair = Some(Repair::Rebuilt { damage });
         Ok(())
     }
@@ -193,13 +208,14 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     ///
     /// May be stopped at any store and run again.
     ///
+    /// Costs O(n log n) in the number n of allocations, and O(m) in the number m of records.
+    ///
     /// # Errors
     ///
     /// [`RebuildError`] if the tagged records contradict each other; they are left as they are.
     #[doc(alias = "fd_wksp_rebuild")]
     pub fn rebuild(&mut self, seed: Option<u32>) -> Result<(), RebuildError> {
-        self.changing = true;
-        self.index().header.raise_cycle_tag();
+        self.begin_change()?;
         rebuild(self.index(), seed.unwrap_or_else(|| self.workspace().seed()))?;
         self.changing = false;
         Ok(())
@@ -213,10 +229,11 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     ///
     /// # Errors
     ///
-    /// [`RebuildError`] only if someone without the lock writes to the records meanwhile.
+    /// [`RebuildError::Interference`] if someone without the lock writes to the records meanwhile,
+    /// [`RebuildError::Stranger`] in a forked child.
     #[doc(alias = "fd_wksp_reset")]
     pub fn reset(&mut self, seed: Option<u32>) -> Result<(), RebuildError> {
-        self.changing = true;
+        self.begin_change()?;
         for (_, record) in self.index().table.iter() {
             if record.tag().is_some() {
                 record.commit_tag(None);
@@ -227,10 +244,17 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
 
     /// Takes the magic away, so that nobody can join any more, and gives the lock back.
     ///
-    /// Those who have joined can go on until they leave; the memory is the caller's to reuse.
+    /// Those who have joined already can go on until they leave; the memory may be used for
+    /// something else when all have.
+    ///
+    /// # Errors
+    ///
+    /// [`Stranger`] in a forked child.
     #[doc(alias = "fd_wksp_delete")]
-    pub fn unformat(self) {
+    pub fn unformat(self) -> Result<(), Stranger> {
+        self.held.check_inside()?;
         self.index().header.magic.commit(0);
+        Ok(())
     }
 }
 
@@ -238,7 +262,7 @@ impl<P: Party> Drop for Guard<'_, '_, P> {
     fn drop(&mut self) {
         // An operation ended early: a panic, or damage that could not be rebuilt. If it cannot be
         // rebuilt now, the next operation of the next holder will say so.
-        if self.changing && self.workspace().party.is_inside(self.held.taken.id) {
+        if self.changing && self.held.check_inside().is_ok() {
             let _ = rebuild(self.index(), self.workspace().seed());
         }
     }
@@ -246,7 +270,7 @@ impl<P: Party> Drop for Guard<'_, '_, P> {
 
 impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
-        let taken = workspace.index.header.owner.take(&workspace.party)?;
+        let taken = workspace.take_word()?;
         Ok(Self { held: Held { workspace, taken, heir: taken.from } })
     }
 
@@ -294,6 +318,9 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     ///
     /// Why it cannot be rebuilt, and the salvage again.
     pub fn rebuild(self, seed: Option<u32>) -> Result<Guard<'g, 'm, P>, (Self, RebuildError)> {
+        if let Err(stranger) = self.held.check_inside() {
+            return Err((self, stranger.into()));
+        }
         let index = self.held.workspace.index;
         index.header.raise_cycle_tag();
         match rebuild(index, seed.unwrap_or_else(|| index.header.seed.get())) {

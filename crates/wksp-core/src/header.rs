@@ -1,8 +1,9 @@
 //! The 128-byte header of a workspace.
 
 use core::mem::{align_of, offset_of, size_of};
+use core::sync::atomic::{Ordering, fence};
 
-use wksp_treap::{Cell32, Cell64, LinkCell};
+use wksp_treap::{Cell32, Cell64, GaddrRange, LinkCell};
 
 use crate::lock::LockWord;
 use crate::name::{NAME_BYTES_MAX, Name, NameError};
@@ -35,6 +36,7 @@ pub(crate) struct Header {
 }
 
 const _: () = {
+    assert!(cfg!(target_endian = "little"), "the layout is little endian");
     assert!(size_of::<Header>() == 128);
     assert!(align_of::<Header>() == 128);
     assert!(offset_of!(Header, magic) == 0);
@@ -75,7 +77,19 @@ impl Header {
 
     /// Tells lock-free readers that the index is about to change.
     pub(crate) fn raise_cycle_tag(&self) {
-        // A stored value of 2^64-1 can only be damage; go on above the minimum then.
-        self.cycle_tag.set(self.cycle_tag.get().checked_add(1).unwrap_or(CYCLE_TAG_MIN + 1));
+        // A stored value that cannot be raised to one in range is damage; begin anew then.
+        let raised = self.cycle_tag.get().checked_add(1).filter(|raised| *raised > CYCLE_TAG_MIN);
+        self.cycle_tag.set(raised.unwrap_or(CYCLE_TAG_MIN + 1));
+        // Whoever sees a later store sees this one, if they load the tag behind an Acquire fence.
+        fence(Ordering::Release);
+    }
+
+    /// Stores what follows from the geometry.
+    pub(crate) fn set_geometry(&self, part_max: u32, data: GaddrRange) {
+        self.part_max.set(u64::from(part_max));
+        self.data_max.set(data.bytes());
+        self.gaddr_lo.set(data.lo().get());
+        self.gaddr_hi.set(data.hi().get());
+        self.zero.set(0);
     }
 }

@@ -1,7 +1,7 @@
 //! The idle stack and the partition list, and with the two treaps the whole index.
 
 use wksp_treap::{
-    Damage, FreeTreap, GaddrRange, Link, PartitionIndex, PartitionRecord, Table, UsedTreap,
+    Damage, FreeTreap, Gaddr, GaddrRange, Link, PartitionIndex, PartitionRecord, Table, UsedTreap,
 };
 
 use crate::header::Header;
@@ -71,6 +71,19 @@ impl<'m> Index<'m> {
         } else {
             Err(Damage::BadRange { index, lo: range.lo().get(), hi: range.hi().get() })
         }
+    }
+
+    /// Whether there is a free partition that covers `gaddr` between two used ones.
+    ///
+    /// This is how "nothing is allocated there" is told from a treap that has lost something.
+    pub(crate) fn is_gap(self, below: Link, above: Link, gaddr: Gaddr) -> bool {
+        let first = match below {
+            Some(below) => self.table.get(below).map(PartitionRecord::next),
+            None => Ok(self.header.part_head.get()),
+        };
+        let Ok(Some(free)) = first else { return false };
+        let (Ok(range), Ok(record)) = (self.gap(free), self.table.get(free)) else { return false };
+        range.contains(gaddr) && (record.prev(), record.next()) == (below, above)
     }
 
     /// The number of idle records, counted up to `enough`.

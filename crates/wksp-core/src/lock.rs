@@ -116,7 +116,17 @@ pub trait Party {
     /// # Safety of others
     ///
     /// [`Verdict::TakeOver`] needs proof that the holder will never store to the workspace again.
-    fn judge(&self, holder: Holder, patience: &mut Self::Patience) -> Verdict;
+    fn judge(&self, sighting: Sighting, patience: &mut Self::Patience) -> Verdict;
+}
+
+/// What a waiter sees when it looks at a lock that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Who holds it.
+    pub holder: Holder,
+    /// A number that has changed if, since the last look, the index was changed, or the lock was
+    /// found free but lost to somebody else: the holders are at work, not stuck.
+    pub progress: u64,
 }
 
 /// The calling process has no part in the workspace, for instance because it is a forked child.
@@ -193,25 +203,39 @@ pub(crate) struct LockWord<W = AtomicU64>(W);
 
 impl<W: Word> LockWord<W> {
     /// Takes the lock, from a dead holder if need be, or waits as long as `party` will.
-    pub(crate) fn take<P: Party>(&self, party: &P) -> Result<Taken, TakeError> {
+    ///
+    /// `version` changes when the index does.
+    pub(crate) fn take<P: Party>(
+        &self,
+        party: &P,
+        version: impl Fn() -> u64,
+    ) -> Result<Taken, TakeError> {
         let id = party.enter()?;
         if self.0.swap(FREE, id.get()) {
             return Ok(Taken { id, from: None });
         }
-        self.take_slowly(party, id).inspect_err(|_| party.leave())
+        self.take_slowly(party, id, version).inspect_err(|_| party.leave())
     }
 
     #[cold]
-    fn take_slowly<P: Party>(&self, party: &P, id: OwnerId) -> Result<Taken, TakeError> {
+    fn take_slowly<P: Party>(
+        &self,
+        party: &P,
+        id: OwnerId,
+        version: impl Fn() -> u64,
+    ) -> Result<Taken, TakeError> {
         let mut patience = P::Patience::default();
+        let mut lost_count = 0_u64;
         loop {
             let Some(holder) = self.holder() else {
                 if self.0.swap(FREE, id.get()) {
                     return Ok(Taken { id, from: None });
                 }
+                lost_count = lost_count.wrapping_add(1);
                 continue;
             };
-            match party.judge(holder, &mut patience) {
+            let sighting = Sighting { holder, progress: version().wrapping_add(lost_count) };
+            match party.judge(sighting, &mut patience) {
                 Verdict::Wait => {}
                 // Another waiter with the same proof may be faster; then its swap ends ours.
                 Verdict::TakeOver if self.0.swap(holder.to_word(), id.get()) => {

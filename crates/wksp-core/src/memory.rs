@@ -7,6 +7,11 @@
 //! Everything else follows from two facts: each access is checked against the length of the memory,
 //! and each is atomic, so that it may race with other threads and processes.
 //! No reference to the data bytes is ever made.
+//!
+//! One thing goes beyond what the language defines: bytes are copied in words, which may race with
+//! accesses of another size, such as a second copy that begins elsewhere.
+//! Atomic accesses of mixed size to the same bytes are not defined by the memory model of the
+//! language, but are by every processor, as plain loads and stores that may be torn.
 #![expect(unsafe_code, reason = "raw bytes to header and records; see the paragraph above")]
 
 use core::marker::PhantomData;

@@ -1,11 +1,11 @@
 //! Looking up: the allocation of an address, the allocations of a tag, all partitions; and giving
 //! an allocation another tag.
 
-use wksp_treap::{Gaddr, GaddrRange, PartitionIndex, Tag};
+use wksp_treap::{Found, Gaddr, GaddrRange, PartitionIndex, Tag};
 
 use crate::guard::{Guard, Salvage};
 use crate::index::Index;
-use crate::lock::Party;
+use crate::lock::{Party, Stranger};
 use crate::partition::{Allocation, Partitions};
 
 /// An address belongs to no allocation.
@@ -26,6 +26,18 @@ pub enum NotAllocated {
         /// The address.
         gaddr: Gaddr,
     },
+}
+
+/// Why an allocation was not changed. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The address belongs to no allocation.
+    #[error(transparent)]
+    NotAllocated(#[from] NotAllocated),
+    /// The calling process does not hold the lock: it is a fork of the one that does.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
 }
 
 impl<P: Party> Guard<'_, '_, P> {
@@ -56,9 +68,11 @@ impl<P: Party> Guard<'_, '_, P> {
     ///
     /// # Errors
     ///
-    /// [`NotAllocated`] changes nothing.
-    pub fn set_tag(&mut self, gaddr: Gaddr, tag: Tag) -> Result<Allocation, NotAllocated> {
+    /// [`EditError`] changes nothing.
+    pub fn set_tag(&mut self, gaddr: Gaddr, tag: Tag) -> Result<Allocation, EditError> {
         let (at, allocation) = self.find(gaddr).ok_or_else(|| self.not_allocated(gaddr))?;
+        self.held().check_inside()?;
+        // No link changes, so there is nothing to rebuild if this is the last that happens.
         self.index().header.raise_cycle_tag();
         if let Ok(record) = self.index().table.get(at) {
             record.commit_tag(Some(tag));
@@ -89,19 +103,25 @@ impl<P: Party> Guard<'_, '_, P> {
     /// The record and value of the allocation that covers `gaddr`.
     pub(crate) fn find(&self, gaddr: Gaddr) -> Option<(PartitionIndex, Allocation)> {
         let index = self.index();
-        let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
-        let by_treap = index.used().find(gaddr).map(|found| {
-            let at = found?;
-            Some((at, allocation_at(index, at).filter(covers)))
-        });
-        match by_treap {
-            Ok(None) => None,
-            Ok(Some((at, Some(allocation)))) => Some((at, allocation)),
-            // Damage on the way: ask the records themselves.
-            Ok(Some((_, None))) | Err(_) => {
-                allocations(index).find(|(_, allocation)| covers(allocation))
-            }
+        if !index.data.contains(gaddr) {
+            return None;
         }
+        let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
+        match index.used().find(gaddr) {
+            Ok(Found::At(at)) => {
+                if let Some(allocation) = allocation_at(index, at).filter(covers) {
+                    return Some((at, allocation));
+                }
+            }
+            Ok(Found::Between { below, above }) => {
+                if index.is_gap(below, above, gaddr) {
+                    return None;
+                }
+            }
+            Err(_) => {}
+        }
+        // Damage on the way: ask the records themselves.
+        allocations(index).find(|(_, allocation)| covers(allocation))
     }
 
     pub(crate) fn not_allocated(&self, gaddr: Gaddr) -> NotAllocated {

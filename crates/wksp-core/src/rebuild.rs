@@ -3,6 +3,8 @@
 use wksp_treap::{Damage, GaddrRange, HEAP_PRIO_LIMIT, NIL, PartitionIndex, PartitionRecord};
 
 use crate::index::Index;
+use crate::lock::Stranger;
+use crate::tiling::Tiling;
 
 /// Why an index cannot be rebuilt. The records that have a tag are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +37,7 @@ pub enum RebuildError {
     /// The table has too few records to describe every gap between the allocations.
     #[error(
         "the allocations and the gaps between them need {needed} records, but there are only \
-         {part_max}: free allocations that stand alone, by their records, or reset the workspace"
+         {part_max}: save what you can, then reset the workspace or restore a checkpoint"
     )]
     TooFewRecords {
         /// How many are needed.
@@ -46,6 +48,9 @@ pub enum RebuildError {
     /// The records changed while the index was built: someone writes without the lock.
     #[error("the records change although the lock is held: {0}")]
     Interference(Damage),
+    /// The calling process does not hold the lock: it is a fork of the one that does.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
 }
 
 impl From<Damage> for RebuildError {
@@ -56,6 +61,7 @@ impl From<Damage> for RebuildError {
 
 /// Builds idle stack, partition list and both treaps from the records that have a tag.
 ///
+/// Costs O(n log n) in the number n of allocations, and O(m) in the number m of records.
 /// First it finds out whether that can be done, writing nothing but scratch links; then it does it.
 /// It uses no memory but the records, and terminates because each loop runs over the table or
 /// over the sorted permutation in it.
@@ -68,6 +74,7 @@ pub(crate) fn rebuild(index: Index<'_>, seed: u32) -> Result<(), RebuildError> {
     check(index, used)?;
 
     let Index { header, table, data } = index;
+    header.set_geometry(table.len(), data);
     header.seed.set(seed);
     header.used_root.set(None);
     header.free_root.set(None);
@@ -112,22 +119,17 @@ fn add_gap(index: Index<'_>, lo: u64, hi: u64) -> Result<(), Damage> {
 /// Checks that the used partitions lie within the data, apart from each other, and that there are
 /// records enough for them and the gaps.
 fn check(index: Index<'_>, used: Sorted<'_>) -> Result<(), RebuildError> {
-    let mut needed = u64::from(used.count);
-    let mut last: Option<(PartitionIndex, GaddrRange)> = None;
-    let mut gap_lo = index.data.lo();
+    let mut tiling = Tiling::new(index.data);
+    let mut last = None;
     for rank in 0..used.count {
-        let at = used.get(rank)?;
-        let range = index.range(at, index.table.get(at)?)?;
-        if let Some((lower, lower_range)) = last
-            && range.lo() < lower_range.hi()
-        {
-            return Err(RebuildError::Overlap { lower, upper: at });
+        let upper = used.get(rank)?;
+        let overlaps = tiling.add(index.range(upper, index.table.get(upper)?)?).is_err();
+        if let Some(lower) = last.filter(|_| overlaps) {
+            return Err(RebuildError::Overlap { lower, upper });
         }
-        needed = needed.saturating_add(u64::from(gap_lo < range.lo()));
-        gap_lo = range.hi();
-        last = Some((at, range));
+        last = Some(upper);
     }
-    needed = needed.saturating_add(u64::from(gap_lo < index.data.hi()));
+    let needed = tiling.record_count();
     if needed > u64::from(index.table.len()) {
         return Err(RebuildError::TooFewRecords { needed, part_max: index.table.len() });
     }

@@ -7,6 +7,7 @@ use crate::index::Index;
 use crate::lock::Party;
 use crate::partition::Allocation;
 use crate::rebuild::RebuildError;
+use crate::tiling::Tiling;
 use crate::workspace::Workspace;
 
 /// Why allocations cannot be what a workspace holds. Nothing was changed.
@@ -66,21 +67,14 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
     /// many records, those for the gaps between them included.
     pub fn check_fit(&self, allocations: &[Allocation]) -> Result<(), Misfit> {
         let Index { data, table, .. } = self.index();
-        let mut needed = allocations.len() as u64;
-        let mut last: Option<GaddrRange> = None;
-        let mut gap_lo = data.lo();
+        let mut tiling = Tiling::new(data);
         for &Allocation { range, .. } in allocations {
-            if let Some(lower) = last.filter(|lower| range.lo() < lower.hi()) {
-                return Err(Misfit::Overlap { lower, upper: range });
-            }
             if !data.encloses(range) {
                 return Err(Misfit::Outside { range, data });
             }
-            needed = needed.saturating_add(u64::from(gap_lo < range.lo()));
-            gap_lo = range.hi();
-            last = Some(range);
+            tiling.add(range).map_err(|lower| Misfit::Overlap { lower, upper: range })?;
         }
-        needed = needed.saturating_add(u64::from(gap_lo < data.hi()));
+        let needed = tiling.record_count();
         if needed > u64::from(table.len()) {
             return Err(Misfit::TooFewRecords { needed, part_max: table.len() });
         }
@@ -90,7 +84,7 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
     /// Frees everything, lets `write` store the data of `allocations`, and makes them all there is.
     ///
     /// The heap priorities are drawn from `seed` or the present one.
-    /// Costs O(n) in the number n of records, beside what `write` does.
+    /// Costs two rebuilds, beside what `write` does.
     ///
     /// # Crash behaviour
     ///
@@ -108,8 +102,6 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
         write: impl FnOnce(&Workspace<'m, P>) -> Result<(), E>,
     ) -> Result<(), ReplaceError<E>> {
         self.check_fit(allocations)?;
-        // Lock-free readers must learn of the change before it is made.
-        self.index().header.raise_cycle_tag();
         // This rebuilds the index of what is now empty, so `write` may fail or panic.
         self.reset(seed).map_err(ReplaceError::Rebuild)?;
         write(self.workspace()).map_err(ReplaceError::Write)?;
@@ -132,5 +124,86 @@ fn commit(index: Index<'_>, allocations: &[Allocation]) {
     }
     for ((_, record), allocation) in index.table.iter().zip(allocations) {
         record.commit_tag(Some(allocation.tag));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    extern crate std;
+    use std::vec::Vec;
+
+    use wksp_treap::Tag;
+
+    use crate::{Align, Block, Format, Geometry, Memory, Name, Solo};
+
+    fn allocation(lo: u64, hi: u64, tag: u64) -> Allocation {
+        Allocation { range: GaddrRange::new(lo, hi).unwrap(), tag: Tag::new(tag).unwrap() }
+    }
+
+    /// Runs with a workspace of 4 records and data from 384 on that holds one allocation.
+    fn with_workspace(run: impl FnOnce(&Workspace<'_, Solo>)) {
+        let mut blocks = [const { Block::new() }; 16];
+        let geometry = Geometry::with_part_max(16 * 128, 4).unwrap();
+        let format = Format { name: Name::new("restore").unwrap(), seed: 1, geometry };
+        let memory = Memory::of_blocks(&mut blocks);
+        let workspace = Workspace::format(memory, Solo, format).unwrap();
+        let tag = Tag::new(9).unwrap();
+        workspace.lock().unwrap().alloc(Align::BYTE, 100, tag).unwrap();
+        run(&workspace);
+        assert!(workspace.lock().unwrap().verify().is_clean());
+    }
+
+    fn used(workspace: &Workspace<'_, Solo>) -> Vec<Allocation> {
+        let guard = workspace.lock().unwrap();
+        let partitions = guard.partitions().map(Result::unwrap);
+        partitions.filter_map(|one| Some(Allocation { range: one.range, tag: one.tag? })).collect()
+    }
+
+    #[test]
+    fn what_fits_replaces_what_was_there() {
+        with_workspace(|workspace| {
+            let new = [allocation(400, 500, 1), allocation(500, 2047, 2)];
+            let replaced = workspace.lock().unwrap().replace(&new, Some(3), |workspace| {
+                assert_eq!(workspace.copy_in(new[0].range.lo(), b"new"), Ok(()));
+                Ok::<(), ()>(())
+            });
+            assert_eq!(replaced, Ok(()));
+            assert_eq!(used(workspace), new);
+            assert_eq!(workspace.seed(), 3);
+        });
+    }
+
+    #[test]
+    fn what_does_not_fit_changes_nothing() {
+        with_workspace(|workspace| {
+            let before = used(workspace);
+            let refused = |new: &[Allocation]| {
+                let write = |_: &Workspace<'_, Solo>| -> Result<(), ()> { unreachable!() };
+                match workspace.lock().unwrap().replace(new, None, write) {
+                    Err(ReplaceError::Misfit(misfit)) => misfit,
+                    other => panic!("{other:?}"),
+                }
+            };
+            let outside = refused(&[allocation(383, 400, 1)]);
+            assert!(matches!(outside, Misfit::Outside { .. }));
+            assert!(matches!(refused(&[allocation(400, 4000, 1)]), Misfit::Outside { .. }));
+            let overlap = refused(&[allocation(400, 500, 1), allocation(499, 600, 1)]);
+            assert!(matches!(overlap, Misfit::Overlap { .. }));
+            let gaps = refused(&[allocation(400, 410, 1), allocation(420, 430, 1)]);
+            assert_eq!(gaps, Misfit::TooFewRecords { needed: 5, part_max: 4 });
+            assert_eq!(used(workspace), before);
+        });
+    }
+
+    #[test]
+    fn a_failed_write_leaves_an_empty_workspace() {
+        with_workspace(|workspace| {
+            let new = [allocation(400, 500, 1)];
+            let failed = workspace.lock().unwrap().replace(&new, None, |_| Err(7));
+            assert_eq!(failed, Err(ReplaceError::Write(7)));
+            assert!(used(workspace).is_empty());
+        });
     }
 }

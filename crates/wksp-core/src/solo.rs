@@ -3,7 +3,7 @@
 use core::hint::spin_loop;
 use core::num::NonZeroU64;
 
-use crate::lock::{Holder, OwnerId, Party, Stranger, Verdict};
+use crate::lock::{OwnerId, Party, Sighting, Stranger, Verdict};
 
 /// All threads of a process that shares its workspace with no other, nor with a forked child.
 ///
@@ -27,7 +27,7 @@ impl Party for Solo {
 
     fn leave(&self) {}
 
-    fn judge(&self, _holder: Holder, looks: &mut u32) -> Verdict {
+    fn judge(&self, _sighting: Sighting, looks: &mut u32) -> Verdict {
         spin_loop();
         *looks = looks.saturating_add(1);
         if *looks < LOOKS_MAX { Verdict::Wait } else { Verdict::GiveUp }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use wksp_treap::{Damage, HEAP_PRIO_LIMIT, Link, PartitionIndex, TreapFault};
 
-use crate::header::CYCLE_TAG_MIN;
+use crate::header::{CYCLE_TAG_MIN, MAGIC};
 use crate::index::Index;
 use crate::name::NameError;
 
@@ -217,6 +217,7 @@ fn check_header(index: Index<'_>, report: &mut Report) {
     let header = index.header;
     let (lo, hi) = (index.data.lo().get(), index.data.hi().get());
     for (field, expected, found) in [
+        ("magic", MAGIC, header.magic.get()),
         ("part_max", u64::from(index.table.len()), header.part_max.get()),
         ("data_max", index.data.bytes(), header.data_max.get()),
         ("gaddr_lo", lo, header.gaddr_lo.get()),
@@ -302,11 +303,11 @@ fn check_list(index: Index<'_>, report: &mut Report) {
         *count = count.saturating_add(1);
         (before, before_is_free, link) = (Some(at), is_free, record.next());
     }
-    if index.header.part_tail.get() != before {
-        report.add(Finding::List(match before.or(index.header.part_tail.get()) {
-            Some(expected) => Damage::WrongRoot { expected },
-            None => return,
-        }));
+    let tail = index.header.part_tail.get();
+    if tail != before
+        && let Some(expected) = before.or(tail)
+    {
+        report.add(Finding::List(Damage::WrongRoot { expected }));
     }
     let expected_hi = index.data.hi().get();
     if expected_lo != expected_hi {

@@ -9,7 +9,7 @@ use crate::geometry::{Geometry, GeometryError, HEADER_BYTES};
 use crate::guard::{Guard, LockError, Salvage};
 use crate::header::{Header, MAGIC};
 use crate::index::Index;
-use crate::lock::{Holder, Party, Stranger};
+use crate::lock::{Holder, Party, Stranger, TakeError, Taken};
 use crate::memory::{Memory, OutsideData};
 use crate::name::{Name, NameError};
 
@@ -103,6 +103,11 @@ impl<'m, P: Party> Workspace<'m, P> {
             .ok_or(JoinError::Truncated { footprint: geometry.footprint(), bytes: memory.bytes() })
     }
 
+    /// Takes the lock word, from a dead holder if need be.
+    pub(crate) fn take_word(&self) -> Result<Taken, TakeError> {
+        self.index.header.owner.take(&self.party, || self.cycle_tag())
+    }
+
     /// Makes the handle, `None` if the memory is too small.
     pub(crate) fn over(memory: Memory<'m>, geometry: Geometry, party: P) -> Option<Self> {
         if geometry.footprint() > memory.bytes() as u64 {
@@ -168,7 +173,8 @@ impl<'m, P: Party> Workspace<'m, P> {
     /// A number that has changed if the index has, as of docs/layout.md.
     ///
     /// A reader that sees the lock free and the same number before and after has read an index that
-    /// nobody changed meanwhile.
+    /// nobody changed meanwhile; it needs an Acquire fence behind the first look and before the
+    /// second.
     pub fn cycle_tag(&self) -> u64 {
         self.index.header.cycle_tag.get()
     }

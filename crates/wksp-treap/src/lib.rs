@@ -53,4 +53,4 @@ pub use free::FreeTreap;
 pub use index::{Link, NIL, PartitionIndex};
 pub use record::{HEAP_PRIO_LIMIT, PartitionRecord};
 pub use table::{Damage, Table};
-pub use used::UsedTreap;
+pub use used::{Found, UsedTreap};

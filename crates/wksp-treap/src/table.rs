@@ -6,9 +6,16 @@ use crate::index::PartitionIndex;
 use crate::record::PartitionRecord;
 
 /// The records of a workspace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Table<'t> {
     records: &'t [PartitionRecord],
+}
+
+impl fmt::Debug for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All of them would be gigabytes.
+        f.debug_struct("Table").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl<'t> Table<'t> {

@@ -201,7 +201,14 @@ impl<'t> Tree<'t> {
         }
         let mut at = self.root.get().and_then(|root| enter(None, root, visit));
         let mut from = From::Above;
+        // Each record is come to from above and from either side.
+        let mut left_to_come = u64::from(self.table.len()).saturating_mul(3);
         while let Some((index, record)) = at {
+            // A way up that someone has bent meanwhile may lead round in a ring.
+            match left_to_come.checked_sub(1) {
+                Some(left) => left_to_come = left,
+                None => return visit(Step::Broken(Damage::EndlessWalk { index })),
+            }
             let below = match from {
                 From::Above => record.left(),
                 From::Left => {
@@ -229,5 +236,37 @@ impl<'t> Tree<'t> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_up_that_is_bent_during_the_walk_ends_it() {
+        let records: [PartitionRecord; 3] = Default::default();
+        let (table, root) = (Table::new(&records), LinkCell::default());
+        let tree = Tree { table, root: &root };
+        let [a, b, c] = [0, 1, 2].map(|at| PartitionIndex::new(at).unwrap());
+        tree.attach(a, None, &root).unwrap();
+        tree.attach(b, Some(a), &records[0].right).unwrap();
+        tree.attach(c, Some(b), &records[1].right).unwrap();
+        let (mut count, mut end) = (0_u32, None);
+        tree.walk(&mut |step| {
+            count = count.saturating_add(1);
+            match step {
+                // From the last one the way up now leads to itself and back.
+                Step::Node(index, record) if index == c => {
+                    record.parent.set(Some(b));
+                    records[1].parent.set(Some(c));
+                    record.left.set(Some(b));
+                }
+                Step::Node(..) | Step::HeapOrder { .. } => {}
+                Step::Broken(damage) => end = Some(damage),
+            }
+        });
+        assert!(matches!(end, Some(Damage::EndlessWalk { .. })), "{end:?} after {count} steps");
+        assert!(count < 30);
     }
 }

@@ -14,6 +14,20 @@ pub struct UsedTreap<'t> {
     tree: Tree<'t>,
 }
 
+/// Where an address lies among the used partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// In this one.
+    At(PartitionIndex),
+    /// In none, but between these neighbours.
+    Between {
+        /// The last one below it.
+        below: Link,
+        /// The first one above it.
+        above: Link,
+    },
+}
+
 impl<'t> UsedTreap<'t> {
     /// Views the treap that hangs off `root`.
     #[must_use]
@@ -21,30 +35,35 @@ impl<'t> UsedTreap<'t> {
         Self { tree: Tree { table, root } }
     }
 
-    /// Finds the used partition that covers `gaddr`.
+    /// Finds the used partition that covers `gaddr`, or else the two between which it lies.
     ///
     /// Writes nothing and costs O(log n) in the number n of used partitions.
     ///
     /// # Errors
     ///
     /// [`Damage`] if the links lead out of the table or round in a ring.
-    pub fn find(self, gaddr: Gaddr) -> Result<Link, Damage> {
-        let Some(mut index) = self.tree.root.get() else { return Ok(None) };
+    pub fn find(self, gaddr: Gaddr) -> Result<Found, Damage> {
+        let (mut below, mut above) = (None, None);
+        let Some(mut index) = self.tree.root.get() else {
+            return Ok(Found::Between { below, above });
+        };
         for _ in 0..self.tree.table.len() {
             let record = self.tree.table.get(index)?;
             let (lo, hi) = record.bounds();
             let child = if gaddr.get() < lo {
+                above = Some(index);
                 record.left()
             } else if gaddr.get() >= hi {
+                below = Some(index);
                 record.right()
             } else if record.tag().is_some() {
-                return Ok(Some(index));
+                return Ok(Found::At(index));
             } else {
                 return Err(Damage::WrongState { index });
             };
             match child {
                 Some(child) => index = child,
-                None => return Ok(None),
+                None => return Ok(Found::Between { below, above }),
             }
         }
         Err(Damage::EndlessWalk { index })

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use wksp_treap::{
-    Damage, FreeTreap, Gaddr, GaddrRange, Link, LinkCell, PartitionIndex, PartitionRecord, Table,
-    Tag, TreapFault, UsedTreap,
+    Damage, Found, FreeTreap, Gaddr, GaddrRange, Link, LinkCell, PartitionIndex, PartitionRecord,
+    Table, Tag, TreapFault, UsedTreap,
 };
 
 const RECORDS: usize = 40;
@@ -124,7 +124,14 @@ proptest! {
                 model.insert(index, bytes);
             }
             let (of, offset) = ((probe / 1000) as usize, probe % 1000);
-            let expected = model.get(&of).is_some_and(|bytes| offset < *bytes).then(|| at(of));
+            let is_used = model.get(&of).is_some_and(|bytes| offset < *bytes);
+            let expected = if is_used {
+                Found::At(at(of))
+            } else {
+                let below = model.range(..=of).next_back().map(|(index, _)| at(*index));
+                let above = model.range(of + 1..).next().map(|(index, _)| at(*index));
+                Found::Between { below, above }
+            };
             prop_assert_eq!(treap.find(Gaddr::new(probe + 1).unwrap()).unwrap(), expected);
             let (visited, faults) = faults_of_used(treap);
             prop_assert_eq!(faults, []);

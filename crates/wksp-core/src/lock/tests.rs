@@ -8,7 +8,9 @@ use loom::sync::atomic::{AtomicBool, AtomicU64};
 use loom::thread;
 use std::vec::Vec;
 
-use super::{FREE, Holder, LockWord, Ordering, OwnerId, Party, Stranger, TakeError, Verdict, Word};
+use super::{
+    FREE, Holder, LockWord, Ordering, OwnerId, Party, Sighting, Stranger, TakeError, Verdict, Word,
+};
 
 impl_word!(AtomicU64);
 
@@ -62,7 +64,7 @@ impl Party for Member<'_> {
 
     fn leave(&self) {}
 
-    fn judge(&self, holder: Holder, looks: &mut u32) -> Verdict {
+    fn judge(&self, Sighting { holder, .. }: Sighting, looks: &mut u32) -> Verdict {
         if let Holder::Owner(id) = holder
             && self.world.flag(id.get()).load(Ordering::Acquire)
         {
@@ -77,7 +79,7 @@ impl Party for Member<'_> {
 /// Takes the lock, touches what it protects, gives it back; says whom it was taken from.
 fn visit(world: &World, id: u64) -> Result<Option<Holder>, TakeError> {
     let member = Member { world, id, patience: 100 };
-    let taken = world.lock.take(&member)?;
+    let taken = world.lock.take(&member, || 0)?;
     world.touch();
     world.lock.give_back(&member, taken.id, None);
     Ok(taken.from)
@@ -116,7 +118,7 @@ fn a_holder_that_dies_is_robbed_only_then_and_its_stores_are_seen() {
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let member = Member { world: &other, id: 1, patience: 100 };
-            other.lock.take(&member).unwrap();
+            other.lock.take(&member, || 0).unwrap();
             other.touch();
             // Its last deed: what it held stays held.
             other.die(1);
@@ -134,7 +136,7 @@ fn a_thief_that_dies_before_it_is_done_is_robbed_in_turn() {
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let member = Member { world: &other, id: 1, patience: 100 };
-            let taken = other.lock.take(&member).unwrap();
+            let taken = other.lock.take(&member, || 0).unwrap();
             other.touch();
             other.die(1);
             taken.from
@@ -151,7 +153,7 @@ fn a_living_holder_is_waited_for_up_to_the_bound() {
         let world = World::new(1);
         let member = Member { world: &world, id: 2, patience: 3 };
         let holder = Holder::Owner(OwnerId::new(1).unwrap());
-        assert_eq!(world.lock.take(&member), Err(TakeError::Busy { holder }));
+        assert_eq!(world.lock.take(&member, || 0), Err(TakeError::Busy { holder }));
         assert_eq!(world.lock.holder(), Some(holder));
     });
 }

@@ -1,7 +1,7 @@
 //! Workspaces on the heap, and parties whose members die on command.
 
 use wksp_core::{
-    Block, Format, Geometry, Holder, Memory, Name, OwnerId, Party, Stranger, Verdict, Workspace,
+    Block, Format, Geometry, Memory, Name, OwnerId, Party, Sighting, Stranger, Verdict, Workspace,
 };
 use wksp_testkit::image::{self, Lock};
 use wksp_testkit::model::Model;
@@ -52,7 +52,7 @@ impl Party for Heir {
 
     fn leave(&self) {}
 
-    fn judge(&self, _: Holder, (): &mut ()) -> Verdict {
+    fn judge(&self, _: Sighting, (): &mut ()) -> Verdict {
         Verdict::TakeOver
     }
 }

@@ -1,9 +1,11 @@
 //! Wrong input gets a clear error and changes nothing.
 
+use std::cell::Cell;
+
 use wksp_core::{
-    Align, AllocError, BadAlign, Format, FormatError, FreeError, Gaddr, Geometry, GeometryError,
-    Holder, JoinError, LockError, MAGIC, Name, NotAllocated, OutsideData, OwnerId, Solo, Tag,
-    Workspace,
+    Align, AllocError, BadAlign, EditError, Format, FormatError, FreeError, Gaddr, Geometry,
+    GeometryError, Holder, JoinError, LockError, MAGIC, Name, NotAllocated, OutsideData, OwnerId,
+    Party, RebuildError, Sighting, Solo, Stranger, Tag, Verdict, Workspace,
 };
 
 use crate::heap::{Heap, Heir, format, snapshot};
@@ -96,16 +98,16 @@ fn addresses_outside_freed_and_never_allocated() {
     for gaddr in [gaddr, data.lo(), Gaddr::new(data.hi().get() - 1).unwrap()] {
         let free = NotAllocated::Free { gaddr };
         assert_eq!(guard.free(gaddr), Err(FreeError::NotAllocated(free)));
-        assert_eq!(guard.set_tag(gaddr, tag), Err(free));
-        assert_eq!(guard.fill(gaddr, 1), Err(free));
+        assert_eq!(guard.set_tag(gaddr, tag), Err(EditError::NotAllocated(free)));
+        assert_eq!(guard.fill(gaddr, 1), Err(EditError::NotAllocated(free)));
         assert_eq!(guard.allocation(gaddr), None);
     }
     for gaddr in [1, data.lo().get() - 1, data.hi().get(), u64::MAX] {
         let gaddr = Gaddr::new(gaddr).unwrap();
         let outside = NotAllocated::Outside { gaddr, data };
         assert_eq!(guard.free(gaddr), Err(FreeError::NotAllocated(outside)));
-        assert_eq!(guard.set_tag(gaddr, tag), Err(outside));
-        assert_eq!(guard.fill(gaddr, 1), Err(outside));
+        assert_eq!(guard.set_tag(gaddr, tag), Err(EditError::NotAllocated(outside)));
+        assert_eq!(guard.fill(gaddr, 1), Err(EditError::NotAllocated(outside)));
         assert_eq!(guard.allocation(gaddr), None);
         assert_eq!(workspace.pointer(gaddr), None);
         let expected = OutsideData { gaddr, bytes: 1, data };
@@ -176,9 +178,128 @@ fn memory_that_is_too_small_or_taken_is_not_formatted() {
     assert_eq!(snapshot(memory), before);
     assert!(matches!(Geometry::with_part_max(255, 1), Err(GeometryError::TooSmall { .. })));
     let workspace = Workspace::join(memory, Heir).unwrap();
-    workspace.lock().unwrap().unformat();
+    workspace.lock().unwrap().unformat().unwrap();
     assert!(Workspace::join(memory, Heir).is_err());
     format(fits).unwrap();
+}
+
+#[test]
+fn at_least_takes_what_there_is_and_no_less_than_was_asked_for() {
+    let mut heap = Heap::zeroed(BYTES);
+    let workspace = format(heap.memory(), 3, 100);
+    let mut guard = workspace.lock().unwrap();
+    let tag = Tag::new(1).unwrap();
+    // The data begins at 320 and has no room for the rounding.
+    let range = guard.alloc_at_least(Align::CACHE_LINE, 100, tag).unwrap();
+    assert_eq!((range.lo().get(), range.hi().get()), (320, 420));
+    guard.free(range.lo()).unwrap();
+    let range = guard.alloc_at_least(Align::CACHE_LINE, 33, tag).unwrap();
+    assert_eq!((range.lo().get(), range.hi().get()), (320, 384));
+    let expected = AllocError::NoSpace { bytes: 40, align: 64, largest_free_bytes: 36 };
+    assert_eq!(guard.alloc_at_least(Align::CACHE_LINE, 40, tag), Err(expected));
+}
+
+/// A process that takes the lock, and then a fork of it.
+#[derive(Debug, Default)]
+struct Forks {
+    is_child: Cell<bool>,
+}
+
+impl Party for &Forks {
+    type Patience = ();
+
+    fn enter(&self) -> Result<OwnerId, Stranger> {
+        OwnerId::new(7).ok_or(Stranger)
+    }
+
+    fn is_inside(&self, _: OwnerId) -> bool {
+        !self.is_child.get()
+    }
+
+    fn leave(&self) {}
+
+    fn judge(&self, _: Sighting, (): &mut ()) -> Verdict {
+        Verdict::GiveUp
+    }
+}
+
+#[test]
+fn a_forks_copy_of_a_guard_does_nothing() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let _ = format(memory, 8, 4000);
+    let forks = Forks::default();
+    let workspace = Workspace::join(memory, &forks).unwrap();
+    let tag = Tag::new(7).unwrap();
+    let mut guard = workspace.lock().unwrap();
+    let gaddr = guard.alloc(Align::BYTE, 100, tag).unwrap();
+    let before = snapshot(memory);
+    forks.is_child.set(true);
+    let stranger = RebuildError::Stranger(Stranger);
+    assert_eq!(guard.alloc(Align::BYTE, 1, tag), Err(AllocError::Corrupt(stranger)));
+    assert_eq!(guard.free(gaddr), Err(FreeError::Corrupt(stranger)));
+    assert_eq!(guard.free_tagged(tag), Err(stranger));
+    assert_eq!(guard.set_tag(gaddr, tag), Err(EditError::Stranger(Stranger)));
+    assert_eq!(guard.fill(gaddr, 1), Err(EditError::Stranger(Stranger)));
+    assert_eq!(guard.rebuild(None), Err(stranger));
+    assert_eq!(guard.reset(None), Err(stranger));
+    assert!(guard.replace(&[], None, |_| Ok::<(), ()>(())).is_err());
+    assert_eq!(guard.unformat(), Err(Stranger));
+    assert!(snapshot(memory) == before, "the child has changed something");
+    forks.is_child.set(false);
+    let salvage = workspace.break_lock(Holder::Owner(OwnerId::new(7).unwrap())).unwrap().unwrap();
+    forks.is_child.set(true);
+    let (salvage, error) = salvage.rebuild(None).unwrap_err();
+    assert_eq!(error, stranger);
+    assert_eq!(salvage.reset(None).map(|_| ()), Err(stranger));
+    assert_unchanged(memory, &before);
+}
+
+#[test]
+fn a_lost_root_is_noticed_where_it_would_make_the_answer_wrong() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 8, 4000);
+    let tag = Tag::new(7).unwrap();
+    let gaddr = workspace.lock().unwrap().alloc(Align::BYTE, 100, tag).unwrap();
+    for root in [96, 100] {
+        memory.copy_in(root, &[0xFF; 4]).unwrap();
+        let mut guard = workspace.lock().unwrap();
+        assert_eq!(guard.tag(gaddr), Some(tag));
+        let other = guard.alloc(Align::BYTE, 8, tag).unwrap();
+        assert!(guard.repair().is_some());
+        guard.free(other).unwrap();
+        assert!(guard.verify().is_clean());
+    }
+    memory.copy_in(96, &[0xFF; 4]).unwrap();
+    let mut guard = workspace.lock().unwrap();
+    guard.free(gaddr).unwrap();
+    assert_eq!(guard.allocation(gaddr), None);
+    assert!(guard.verify().is_clean());
+}
+
+#[test]
+fn header_fields_that_a_stray_write_has_changed_are_found_and_mended() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, 8, 4000);
+    for offset in [8, 16, 24, 32, 104, 120] {
+        memory.copy_in(offset, &1_u64.to_le_bytes()).unwrap();
+        let mut guard = workspace.lock().unwrap();
+        assert!(!guard.verify().is_clean(), "offset {offset}");
+        guard.rebuild(None).unwrap();
+        assert!(guard.verify().is_clean(), "offset {offset}");
+    }
+    // Without the magic nobody can join; whether that is meant, only people know.
+    memory.copy_in(0, &[0; 8]).unwrap();
+    assert!(!workspace.lock().unwrap().verify().is_clean());
+}
+
+#[test]
+fn a_handle_prints_in_a_line() {
+    let mut heap = Heap::zeroed(BYTES);
+    let workspace = format(heap.memory(), 64, 2000);
+    assert!(format!("{workspace:?}").len() < 1500);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One operation on a workspace and on its model, with every answer compared.
 
 use proptest::prelude::*;
-use wksp_core::{Align, AllocError, FreeError, Gaddr, Guard, NotAllocated, Party, Tag};
+use wksp_core::{Align, AllocError, EditError, FreeError, Gaddr, Guard, NotAllocated, Party, Tag};
 use wksp_testkit::model::{Model, Wanted};
 use wksp_testkit::rng::Rng;
 
@@ -85,7 +85,7 @@ pub(crate) fn apply<P: Party>(
             let gaddr = pick(model, which);
             match (guard.set_tag(gaddr, Tag::new(tag).unwrap()), model.set_tag(gaddr.get(), tag)) {
                 (Ok(before), Some(expected)) => assert_eq!(before.tag.get(), expected),
-                (Err(error), None) => not_allocated(model, gaddr, error),
+                (Err(EditError::NotAllocated(error)), None) => not_allocated(model, gaddr, error),
                 (found, expected) => panic!("set_tag {gaddr}: {found:?}, expected {expected:?}"),
             }
         }
@@ -103,7 +103,7 @@ pub(crate) fn apply<P: Party>(
                     guard.workspace().copy_out(filled.range.lo(), &mut bytes).unwrap();
                     assert!(bytes.iter().all(|&byte| byte == value));
                 }
-                (Err(error), None) => not_allocated(model, gaddr, error),
+                (Err(EditError::NotAllocated(error)), None) => not_allocated(model, gaddr, error),
                 (found, expected) => panic!("fill {gaddr}: {found:?}, expected {expected:?}"),
             }
         }
@@ -135,24 +135,23 @@ fn alloc<P: Party>(
     at_least: bool,
 ) {
     let align = Align::new(1 << align_log2).unwrap();
-    let asked = if at_least { bytes.next_multiple_of(align.get().min(64)) } else { bytes };
-    let chosen = model.best_fit(asked.saturating_add(align.get() - 1));
+    let chosen = model.best_fit(bytes.saturating_add(align.get() - 1));
     let gaps = model.gaps();
+    let tag = Tag::new(tag).unwrap();
     let result = if at_least {
-        guard.alloc_at_least(align, bytes, Tag::new(tag).unwrap()).map(|range| {
-            assert!(range.bytes() >= bytes);
-            range.lo()
-        })
+        guard.alloc_at_least(align, bytes, tag).map(|range| range.lo().get()..range.hi().get())
     } else {
-        guard.alloc(align, bytes, Tag::new(tag).unwrap())
+        guard.alloc(align, bytes, tag).map(|lo| lo.get()..lo.get() + bytes)
     };
     match result {
-        Ok(lo) => {
-            let lo = lo.get();
-            let wanted = Wanted { bytes: asked, align: align.get(), tag };
-            model.insert(lo..lo + asked, wanted, 0).unwrap();
+        Ok(range) => {
+            let wanted = Wanted { bytes, align: align.get(), tag: tag.get() };
+            let gap = gaps.iter().find(|gap| gap.contains(&range.start)).unwrap();
+            let unit = if at_least { align.get().min(64) } else { 1 };
+            let end = (range.start + bytes).next_multiple_of(unit).min(gap.end);
+            assert_eq!(range.end, end);
+            model.insert_reserved(range.start, range, wanted, 0).unwrap();
             // The smallest gap that is sure to do was taken.
-            let gap = gaps.iter().find(|gap| gap.contains(&lo)).unwrap();
             assert!(chosen.is_none_or(|bytes| bytes == gap.end - gap.start));
         }
         Err(AllocError::ZeroSize) => assert_eq!(bytes, 0),

@@ -1,0 +1,110 @@
+//! What a checkpoint holds and where, found out without looking at the data.
+
+use wksp_core::{Allocation, GaddrRange};
+
+use crate::digest::{self, Found};
+use crate::error::{Problem, ReadError};
+use crate::layout::Origin;
+
+/// An allocation, in the order of the checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) allocation: Allocation,
+    /// Where its bytes are; they are not compressed if that is known.
+    pub(crate) at: Option<u64>,
+}
+
+/// A group of a v2 checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// Where its frame begins.
+    pub(crate) offset: u64,
+    /// Its first entry.
+    pub(crate) first: usize,
+    /// The number of its entries.
+    pub(crate) count: usize,
+}
+
+/// A volume of a v2 checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Volume {
+    /// Where its first frame begins.
+    pub(crate) offset: u64,
+    pub(crate) group_count: u64,
+    pub(crate) allocation_count: u64,
+}
+
+/// All allocations, groups and other frames.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) groups: Vec<Group>,
+    /// All other frames, as [start, end).
+    pub(crate) frames: Vec<(u64, u64)>,
+    pub(crate) digest: Option<Found>,
+    /// Behind the last byte.
+    pub(crate) end: u64,
+}
+
+/// The rules for allocations, applied as they are met.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    data: GaddrRange,
+    part_max: u64,
+    max: u64,
+    pub(crate) all: Vec<Entry>,
+}
+
+impl Entries {
+    pub(crate) const fn new(origin: &Origin, max: u64) -> Self {
+        let part_max = origin.geometry.part_max() as u64;
+        Self { data: origin.geometry.data(), part_max, max, all: Vec::new() }
+    }
+
+    /// Adds an allocation that was met at `offset`.
+    pub(crate) fn add(&mut self, entry: Entry, offset: u64) -> Result<(), ReadError> {
+        let range = entry.allocation.range;
+        if !self.data.encloses(range) {
+            let (lo, hi) = (range.lo().get(), range.hi().get());
+            return Err(Problem::Range { lo, hi }.at(offset));
+        }
+        let count = self.all.len() as u64;
+        if count >= self.part_max {
+            return Err(Problem::TooManyAllocations { part_max: self.part_max }.at(offset));
+        }
+        if count >= self.max {
+            return Err(ReadError::TooMany { max: self.max });
+        }
+        let bytes = size_of::<Entry>();
+        self.all.try_reserve(1).map_err(|_| ReadError::Memory { bytes })?;
+        self.all.push(entry);
+        Ok(())
+    }
+}
+
+/// The allocations in order of address, none of which overlap.
+pub(crate) fn by_address(entries: &[Entry]) -> Result<Vec<Allocation>, ReadError> {
+    let bytes = size_of_val(entries);
+    let mut sorted = Vec::new();
+    sorted.try_reserve_exact(entries.len()).map_err(|_| ReadError::Memory { bytes })?;
+    sorted.extend(entries.iter().map(|entry| entry.allocation));
+    sorted.sort_unstable_by_key(|allocation: &Allocation| allocation.range.lo());
+    for (lower, upper) in sorted.iter().zip(sorted.iter().skip(1)) {
+        if upper.range.lo() < lower.range.hi() {
+            let (lower, upper) = (lower.range, upper.range);
+            return Err(Problem::Overlap { lower, upper }.at(0));
+        }
+    }
+    Ok(sorted)
+}
+
+/// The digest that the last volumes are, if they are one.
+pub(crate) fn digest_volumes(volumes: &[Volume]) -> Option<Found> {
+    let start = volumes.len().checked_sub(digest::VOLUME_BITS)?;
+    let last = volumes.get(start..)?;
+    if last.iter().any(|volume| volume.allocation_count > 0 || volume.group_count > 1) {
+        return None;
+    }
+    let digest = digest::of_volume_bits(last.iter().map(|volume| volume.group_count == 1))?;
+    Some(Found { digest, covered_bytes: last.first()?.offset, digits_at: None })
+}

@@ -1,0 +1,233 @@
+//! Reading forwards, from a place in a source or from a stream.
+
+use std::io::{self, Read};
+
+use crate::error::ReadError;
+use crate::sink::Append;
+use crate::source::ReadAt;
+
+/// How many bytes are read first, and how many at most unless more are asked for at once.
+const FIRST_BYTES: usize = 4 * 1024;
+const MOST_BYTES: usize = 256 * 1024;
+
+/// Bytes from front to back.
+pub(crate) trait Input {
+    /// The offset of the next byte.
+    fn position(&self) -> u64;
+
+    /// The next `bytes` bytes, which the caller has bounded.
+    fn take(&mut self, bytes: usize) -> Result<&[u8], ReadError>;
+
+    /// Passes over bytes.
+    fn skip(&mut self, bytes: u64) -> Result<(), ReadError>;
+
+    /// What is left, up to `most` bytes of it.
+    fn rest(&mut self, most: usize) -> Result<&[u8], ReadError>;
+}
+
+/// The next `N` bytes.
+pub(crate) fn array<const N: usize>(input: &mut dyn Input) -> Result<[u8; N], ReadError> {
+    let offset = input.position();
+    input.take(N)?.first_chunk().copied().ok_or(ReadError::Truncated { offset })
+}
+
+/// A buffer of which the bytes `lo .. hi` are yet to be taken.
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    lo: usize,
+    hi: usize,
+}
+
+impl Buffer {
+    const fn len(&self) -> usize {
+        self.hi.saturating_sub(self.lo)
+    }
+
+    /// Moves what is left to the front, and makes the buffer hold `bytes` at least.
+    fn make_room(&mut self, bytes: usize) -> Result<(), ReadError> {
+        self.bytes.copy_within(self.lo..self.hi, 0);
+        (self.lo, self.hi) = (0, self.len());
+        if let Some(more) = bytes.checked_sub(self.bytes.len()).filter(|&more| more > 0) {
+            self.bytes.try_reserve_exact(more).map_err(|_| ReadError::Memory { bytes: more })?;
+            self.bytes.resize(bytes, 0);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: usize) -> &[u8] {
+        let lo = self.lo;
+        self.lo = lo.saturating_add(bytes).min(self.hi);
+        self.bytes.get(lo..self.lo).unwrap_or_default()
+    }
+}
+
+/// A stretch of a source.
+pub(crate) struct At<'s> {
+    source: &'s dyn ReadAt,
+    /// Behind the last byte of the buffer.
+    offset: u64,
+    end: u64,
+    buffer: Buffer,
+    /// How many bytes to read next: few behind a jump, more and more while going on.
+    step: usize,
+}
+
+impl<'s> At<'s> {
+    /// Begins at `offset`, and ends at `end`, which is not behind the end of the source.
+    pub(crate) fn new(source: &'s dyn ReadAt, offset: u64, end: u64) -> Self {
+        Self { source, offset, end, buffer: Buffer::default(), step: FIRST_BYTES }
+    }
+
+    /// Goes to another place, which costs nothing if it is in the buffer.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        let ahead = offset.checked_sub(self.position()).and_then(|by| usize::try_from(by).ok());
+        match ahead.filter(|&by| by <= self.buffer.len()) {
+            Some(by) => {
+                self.buffer.take(by);
+            }
+            None => {
+                (self.buffer.lo, self.buffer.hi) = (0, 0);
+                self.offset = offset;
+                self.step = FIRST_BYTES;
+            }
+        }
+    }
+
+    fn fill(&mut self, bytes: usize) -> Result<(), ReadError> {
+        self.buffer.make_room(bytes.max(self.step))?;
+        let Buffer { bytes: buffer, hi, .. } = &mut self.buffer;
+        let room = buffer.get_mut(*hi..).unwrap_or_default();
+        let left = self.end.saturating_sub(self.offset);
+        let most = room.len().min(bytes.saturating_sub(*hi).max(self.step));
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(most);
+        self.step = self.step.saturating_mul(2).min(MOST_BYTES);
+        let offset = self.offset;
+        self.source.read_at(offset, room.get_mut(..count).unwrap_or_default()).map_err(
+            |source| at_end(offset, source, |offset, source| ReadError::Source { offset, source }),
+        )?;
+        *hi = hi.saturating_add(count);
+        self.offset = offset.saturating_add(count as u64);
+        Ok(())
+    }
+}
+
+/// The error of a source that ended, or another one.
+fn at_end(offset: u64, error: io::Error, other: impl Fn(u64, io::Error) -> ReadError) -> ReadError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => ReadError::Truncated { offset },
+        _ => other(offset, error),
+    }
+}
+
+impl Input for At<'_> {
+    fn position(&self) -> u64 {
+        self.offset.saturating_sub(self.buffer.len() as u64)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<&[u8], ReadError> {
+        if self.buffer.len() < bytes {
+            let position = self.position();
+            if self.end.saturating_sub(position) < bytes as u64 {
+                return Err(ReadError::Truncated { offset: self.end });
+            }
+            self.fill(bytes)?;
+        }
+        Ok(self.buffer.take(bytes))
+    }
+
+    fn skip(&mut self, bytes: u64) -> Result<(), ReadError> {
+        match self.position().checked_add(bytes) {
+            Some(position) if position <= self.end => {
+                self.seek(position);
+                Ok(())
+            }
+            _ => Err(ReadError::Truncated { offset: self.end }),
+        }
+    }
+
+    fn rest(&mut self, most: usize) -> Result<&[u8], ReadError> {
+        let left = usize::try_from(self.end.saturating_sub(self.position())).unwrap_or(usize::MAX);
+        self.take(left.min(most))
+    }
+}
+
+/// A stream, of which a copy may be kept.
+pub(crate) struct Stream<'s> {
+    stream: &'s mut dyn Read,
+    spool: Option<&'s mut dyn Append>,
+    /// The offset of the first byte in the buffer, taken or not.
+    offset: u64,
+    buffer: Buffer,
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn new(stream: &'s mut dyn Read, spool: Option<&'s mut dyn Append>) -> Self {
+        Self { stream, spool, offset: 0, buffer: Buffer::default() }
+    }
+
+    /// Keeps what has been taken from the buffer.
+    pub(crate) fn keep(&mut self) -> Result<(), ReadError> {
+        let taken = self.buffer.bytes.get(..self.buffer.lo).unwrap_or_default();
+        if let Some(spool) = &mut self.spool {
+            let offset = self.offset;
+            spool.append(taken).map_err(|source| ReadError::Spool { offset, source })?;
+        }
+        self.offset = self.offset.saturating_add(taken.len() as u64);
+        self.buffer.bytes.copy_within(self.buffer.lo..self.buffer.hi, 0);
+        (self.buffer.lo, self.buffer.hi) = (0, self.buffer.len());
+        Ok(())
+    }
+
+    /// Reads until there are `bytes` bytes or the stream ends.
+    fn fill(&mut self, bytes: usize) -> Result<(), ReadError> {
+        self.keep()?;
+        self.buffer.make_room(bytes.max(MOST_BYTES))?;
+        while self.buffer.hi < bytes {
+            let offset = self.offset.saturating_add(self.buffer.hi as u64);
+            let room = self.buffer.bytes.get_mut(self.buffer.hi..).unwrap_or_default();
+            match self.stream.read(room) {
+                Ok(0) => break,
+                Ok(count) => self.buffer.hi = self.buffer.hi.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(ReadError::Source { offset, source }),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Input for Stream<'_> {
+    fn position(&self) -> u64 {
+        self.offset.saturating_add(self.buffer.lo as u64)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<&[u8], ReadError> {
+        if self.buffer.len() < bytes {
+            self.fill(bytes)?;
+            if self.buffer.len() < bytes {
+                let offset = self.offset.saturating_add(self.buffer.hi as u64);
+                return Err(ReadError::Truncated { offset });
+            }
+        }
+        Ok(self.buffer.take(bytes))
+    }
+
+    fn skip(&mut self, bytes: u64) -> Result<(), ReadError> {
+        let mut left = bytes;
+        while left > 0 {
+            let count = usize::try_from(left).unwrap_or(usize::MAX).min(MOST_BYTES);
+            self.take(count)?;
+            left = left.saturating_sub(count as u64);
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, most: usize) -> Result<&[u8], ReadError> {
+        if self.buffer.len() < most {
+            self.fill(most)?;
+        }
+        let count = self.buffer.len().min(most);
+        Ok(self.buffer.take(count))
+    }
+}
