@@ -202,9 +202,19 @@ impl BaseDir {
         }
     }
 
-    /// Opens the directory for regions of `page_size`.
+    /// Opens the directory for regions of `page_size` to look things up in it, which takes no
+    /// permission to read it.
     pub(crate) fn open_directory(&self, page_size: PageSize) -> Result<OwnedFd, BaseError> {
-        let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        self.open_directory_as(page_size, OFlag::O_PATH)
+    }
+
+    /// Opens the directory for regions of `page_size` to list what there is.
+    pub(crate) fn open_directory_to_list(&self, page_size: PageSize) -> Result<OwnedFd, BaseError> {
+        self.open_directory_as(page_size, OFlag::O_RDONLY)
+    }
+
+    fn open_directory_as(&self, page_size: PageSize, how: OFlag) -> Result<OwnedFd, BaseError> {
+        let how = how | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         openat(self, page_size.directory(), how, Mode::empty())
             .map_err(|errno| refused(&self.directory_path(page_size), errno))
     }
@@ -215,6 +225,13 @@ impl BaseDir {
             self.make_directory(page_size)?;
         }
         self.open_directory(page_size)
+    }
+}
+
+impl BaseError {
+    /// Whether the directory is one that the caller may not look into.
+    pub(crate) fn is_permission(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 

@@ -1,12 +1,14 @@
-//! Whether anybody but this process has a region open or mapped at all.
+//! Whether a region is open or mapped at all other than by one open file of this process.
 //!
-//! The kernel grants a write lease on a file only to its sole user: every other open file, and every
+//! The kernel grants a write lease on a file only to its sole open file: every other one, and every
 //! mapping, which keeps its open file, stands against it, of any process in any pid namespace.
+//! Only who shares the very open file does not: a child that this process has forked. Such a child
+//! cannot lock by what it has inherited, and one that has attached anew has an open file of its own.
 //! So a lease that is granted proves that whoever else was inside the workspace is gone.
 //!
 //! The lease is given back at once. A program that opens the region just then waits until it is, or
 //! is told to come back where it does not want to wait, as [`Region::open`](crate::Region::open)
-//! does. The kernel then sends a signal to the lease's holder, which would be SIGIO and deadly; it
+//! does, for a second at most. The kernel then sends a signal to the lease's holder, which would be SIGIO and deadly; it
 //! is asked to send SIGURG instead, which processes ignore unless they ask for it.
 //!
 //! # Safety
@@ -58,6 +60,9 @@ fn command(file: BorrowedFd<'_>, command: c_int, argument: c_int) -> nix::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::BaseDir;
+    use crate::page_size::PageSize;
+    use crate::region::{Access, Region, RegionError};
     use std::fs::OpenOptions;
     use std::os::fd::AsFd;
 
@@ -70,5 +75,25 @@ mod tests {
         assert_eq!(is_sole_user(file.as_fd()), Some(false));
         drop(other);
         assert_eq!(is_sole_user(file.as_fd()), Some(true));
+    }
+
+    #[test]
+    fn a_lease_that_is_not_given_back_is_waited_for_with_a_bound() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let base = BaseDir::resolve(Some(dir.path())).unwrap();
+        base.make_directory(PageSize::Normal).unwrap();
+        let path = base.directory_path(PageSize::Normal).join("leased");
+        std::fs::write(&path, [0; 4096]).unwrap();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let name = wksp_core::Name::new("leased").unwrap();
+        let open = || Region::open(&base, &name, None, Access::ReadWrite);
+
+        command(file.as_fd(), F_SETSIG, libc::SIGURG).unwrap();
+        command(file.as_fd(), libc::F_SETLEASE, libc::F_WRLCK).unwrap();
+        let error = open().unwrap_err();
+        assert!(matches!(&error, RegionError::Leased { path: found } if *found == path), "{error}");
+        assert!(error.to_string().contains("for 1 s"), "{error}");
+        command(file.as_fd(), libc::F_SETLEASE, libc::F_UNLCK).unwrap();
+        open().unwrap();
     }
 }

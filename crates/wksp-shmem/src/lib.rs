@@ -37,7 +37,7 @@
 //! # Forks
 //!
 //! A forked child inherits the memory but has joined nothing: its copies of handles are refused the
-//! lock, its copies of guards do nothing, and it attaches anew like any other process.
+//! lock, its copies of guards refuse to do anything, and it attaches anew like any other process.
 //! Until it ends, executes another program or drops its copies, its parent still shows in
 //! [`joiners`] even if that has ended.
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
 use nix::dir::Dir;
 use wksp_core::Name;
@@ -58,21 +58,21 @@ fn list_directory(
         path: base.directory_path(page_size),
         source: errno.into(),
     };
-    let directory = base.open_directory(page_size)?;
-    // A second descriptor, since reading the directory consumes one.
-    let to_read = base.open_directory(page_size)?;
-    for entry in Dir::from_fd(to_read).map_err(unreadable)?.iter() {
-        let entry = entry.map_err(unreadable)?;
-        let bytes = entry.file_name().to_bytes();
+    let mut directory =
+        Dir::from_fd(base.open_directory_to_list(page_size)?).map_err(unreadable)?;
+    let found = directory.iter();
+    let names = found.map(|entry| Ok(entry.map_err(unreadable)?.file_name().to_owned()));
+    for name in names.collect::<Result<Vec<_>, BaseError>>()? {
+        let bytes = name.into_bytes();
         if bytes.starts_with(b".") {
             continue;
         }
-        let file_name = OsString::from_vec(bytes.to_vec());
+        let file_name = OsString::from_vec(bytes);
         let name = file_name.to_str().and_then(|text| Name::new(text).ok());
         let info = match name {
             Some(name) => info_in(directory.as_fd(), base, &name, page_size),
             None => Err(RegionError::NotARegion {
-                path: base.directory_path(page_size).join(std::ffi::OsStr::from_bytes(bytes)),
+                path: base.directory_path(page_size).join(&file_name),
                 why: NotARegion::Misnamed,
             }),
         };

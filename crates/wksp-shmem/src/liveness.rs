@@ -3,12 +3,14 @@
 //! The answer is yes only on proof; all doubt, such as files of /proc that may not be read, means
 //! that the waiter waits.
 //!
-//! The shortest proof is that nobody but this process uses the region at all ([`is_sole_user`]).
+//! The shortest proof is that nobody uses the region but by this process's open file
+//! ([`is_sole_user`]).
 //! Where others do, it takes a longer one.
 //! The lock word holds a process id without the pid namespace that it belongs to. So there are two
 //! questions: whether the process of that id in *our* namespace is dead or another one
 //! ([`look_here`]), and whether a process of *another* namespace can be meant
-//! ([`cannot_be_elsewhere`]). The longer proof needs both.
+//! ([`cannot_be_elsewhere`]). The longer proof needs both, and the answer to the first must be the
+//! last that is found out.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -18,27 +20,25 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
-use wksp_core::Holder;
+use wksp_core::{Holder, Sighting};
 
 use crate::lease::is_sole_user;
-use crate::presence::{Joiner, Joiners, PID_LIMIT, PidNamespace, joiners_of};
+use crate::presence::{Joiner, Joiners, PID_LIMIT, PidNamespace, joiners};
 use crate::process::{Seat, SharedSeat};
 use crate::procfs::{self, Maps, MapsId, Stat, Status};
 
 /// What a waiter has found out about a holder.
 #[derive(Debug)]
 pub(crate) struct Evidence {
-    /// The holder.
-    pub(crate) holder: Holder,
-    /// When it was first known to be the holder, since the machine started.
+    /// How the lock was seen held; once that changes, the holder may be another one.
+    pub(crate) sighting: Sighting,
+    /// When that was first seen, since the machine started.
     since: Option<Duration>,
-    /// Whether a process of that id has been seen to have joined, during this wait.
-    seen_joined: bool,
 }
 
 impl Evidence {
-    pub(crate) fn new(holder: Holder) -> Self {
-        Self { holder, since: since_boot(), seen_joined: false }
+    pub(crate) fn new(sighting: Sighting) -> Self {
+        Self { sighting, since: since_boot() }
     }
 }
 
@@ -46,8 +46,9 @@ impl Evidence {
 ///
 /// If the holder has the id of the calling process, the proof is about all other processes; that no
 /// thread of the calling process holds the lock is then left to be shown.
-pub(crate) fn is_dead(evidence: &mut Evidence, seat: &Seat, is_single: bool) -> bool {
-    let pid = match evidence.holder {
+pub(crate) fn is_dead(evidence: &Evidence, seat: &Seat, is_single: bool) -> bool {
+    let holder = evidence.sighting.holder;
+    let pid = match holder {
         Holder::Formatter => return formatter_is_dead(seat, is_single),
         Holder::Owner(id) => match u32::try_from(id.get()) {
             Ok(pid) if pid < PID_LIMIT => pid,
@@ -57,34 +58,33 @@ pub(crate) fn is_dead(evidence: &mut Evidence, seat: &Seat, is_single: bool) -> 
     };
     // Nobody else can ever have stored to memory that only this process has.
     let Some(shared) = &seat.shared else { return true };
-    let here = if evidence.holder == Holder::Owner(seat.id()) {
-        // A library of another kind in this process would use the same id, and a mapping of its own.
-        let is_only = shared.current_maps().is_some_and(|maps| !maps.has_more);
-        if is_only { Here::Gone } else { Here::Unknown }
-    } else {
-        look_here(pid, evidence, shared)
+    let look = || {
+        if holder == Holder::Owner(seat.id()) {
+            look_at_ourselves(shared)
+        } else {
+            look_here(pid, evidence, shared)
+        }
     };
-    let needs_word = shared.joiner.namespace != PidNamespace::INITIAL && !is_single;
-    if here == Here::Inside && (evidence.seen_joined || !needs_word) {
+    let here = look();
+    if here == Here::Inside {
         return false;
     }
     if is_sole_user(shared.region.as_fd()) == Some(true) {
         return true;
     }
-    let joiners = joiners_of(shared.region.as_fd());
-    let Ok(joiners @ Joiners { is_complete: true, .. }) = joiners else { return false };
-    let is_joined = joiners.list.iter().any(|joiner| joiner.pid == pid);
-    let was_joined = evidence.seen_joined && !is_joined;
-    evidence.seen_joined |= is_joined;
-
-    let is_gone = match here {
+    if here == Here::Unknown || !cannot_be_elsewhere(pid, shared, is_single) {
+        return false;
+    }
+    // Once more and last, since a search takes long enough for a process to die and for its id to
+    // be used again by one that has taken the lock by right.
+    match look() {
         Here::Gone => true,
         Here::StartedLater => {
-            !joiners.list.contains(&Joiner { namespace: shared.joiner.namespace, pid })
+            let joiner = Joiner { namespace: shared.joiner.namespace, pid };
+            joiners(&shared.region).is_ok_and(|all| all.is_complete && !all.list.contains(&joiner))
         }
         Here::Inside | Here::Unknown => false,
-    };
-    is_gone && (was_joined || cannot_be_elsewhere(pid, shared, &joiners, is_single))
+    }
 }
 
 /// Whether a process of the holder's id is there in our pid namespace, whatever it is.
@@ -109,6 +109,13 @@ enum Here {
     Inside,
     /// It cannot be told.
     Unknown,
+}
+
+/// Whether a program of another kind in this process may be the holder: it would use the same id,
+/// and a mapping of its own.
+fn look_at_ourselves(shared: &SharedSeat) -> Here {
+    let is_only = shared.current_maps().is_some_and(|maps| !maps.has_more);
+    if is_only { Here::Gone } else { Here::Unknown }
 }
 
 /// Looks for the process called `pid` in our pid namespace.
@@ -157,8 +164,11 @@ impl Evidence {
 }
 
 /// Whether no process called `pid` in another pid namespace can be inside the workspace.
-fn cannot_be_elsewhere(pid: u32, shared: &SharedSeat, joiners: &Joiners, is_single: bool) -> bool {
+fn cannot_be_elsewhere(pid: u32, shared: &SharedSeat, is_single: bool) -> bool {
     let ours = shared.joiner.namespace;
+    let Ok(joiners @ Joiners { is_complete: true, .. }) = joiners(&shared.region) else {
+        return false;
+    };
     if joiners.list.iter().any(|joiner| joiner.pid == pid && joiner.namespace != ours) {
         return false;
     }
@@ -203,7 +213,7 @@ fn formatter_is_dead(seat: &Seat, is_single: bool) -> bool {
     if is_sole_user(shared.region.as_fd()) == Some(true) {
         return true;
     }
-    let Ok(joiners @ Joiners { is_complete: true, .. }) = joiners_of(shared.region.as_fd()) else {
+    let Ok(joiners @ Joiners { is_complete: true, .. }) = joiners(&shared.region) else {
         return false;
     };
     let sees_all = if is_single {

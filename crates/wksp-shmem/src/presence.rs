@@ -9,13 +9,12 @@
 //! somebody may be there, and only its absence proves anything.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::sys::stat::{fstat, stat};
+use nix::sys::stat::stat;
 
 use crate::incarnation::Incarnation;
 use crate::region::Region;
@@ -119,13 +118,20 @@ pub struct Joiners {
 ///
 /// # Errors
 ///
-/// What the system says if the file cannot be opened once more or has no such locks.
+/// What the system says if the file has no such locks.
 pub fn joiners(region: &Region) -> io::Result<Joiners> {
-    joiners_of(region.as_fd())
+    let mut joiners = others(region.as_fd())?;
+    let own = region.announced().filter(|own| !joiners.list.contains(own));
+    joiners.list.extend(own);
+    joiners.list.sort_unstable();
+    Ok(joiners)
 }
 
-pub(crate) fn joiners_of(file: BorrowedFd<'_>) -> io::Result<Joiners> {
-    let other = reopen(file)?;
+/// Those who have joined by other open files than this one, in no particular order.
+///
+/// The kernel leaves out the locks of the open file that it is asked by. To ask by another one
+/// would take the permission to open the region once more, which a process may have given up.
+fn others(file: BorrowedFd<'_>) -> io::Result<Joiners> {
     let mut joiners = Joiners { list: Vec::new(), is_complete: true };
     // Ranges of bytes not asked about yet. A lock found splits its range in two.
     let mut ranges = Vec::new();
@@ -139,7 +145,7 @@ pub(crate) fn joiners_of(file: BorrowedFd<'_>) -> io::Result<Joiners> {
             break;
         }
         let bytes = range.end.saturating_sub(range.start);
-        let Some(found) = conflict(&other, range.start, bytes)? else { continue };
+        let Some(found) = conflict(file, range.start, bytes)? else { continue };
         let (lo, hi) = (found.start.max(range.start), found.end.min(range.end));
         if found.end.saturating_sub(found.start) == 1 {
             joiners.list.extend(Joiner::of_byte(lo));
@@ -149,7 +155,6 @@ pub(crate) fn joiners_of(file: BorrowedFd<'_>) -> io::Result<Joiners> {
         ranges.push(range.start..lo);
         ranges.push(hi.max(lo.saturating_add(1))..range.end);
     }
-    joiners.list.sort_unstable();
     Ok(joiners)
 }
 
@@ -161,7 +166,11 @@ pub(crate) fn announce(file: BorrowedFd<'_>, joiner: Joiner) -> io::Result<()> {
 }
 
 /// A lock of another open file that overlaps with so many bytes, if there is one.
-fn conflict(file: &File, start: u64, bytes: u64) -> io::Result<Option<std::ops::Range<u64>>> {
+fn conflict(
+    file: BorrowedFd<'_>,
+    start: u64,
+    bytes: u64,
+) -> io::Result<Option<std::ops::Range<u64>>> {
     let mut lock = lock(libc::F_WRLCK, start, bytes)?;
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
     if i32::from(lock.l_type) == libc::F_UNLCK {
@@ -186,20 +195,10 @@ fn lock(kind: i32, start: u64, bytes: u64) -> io::Result<libc::flock> {
     })
 }
 
-/// Opens the same file once more, since a question about locks leaves out those of its asker.
-fn reopen(file: BorrowedFd<'_>) -> io::Result<File> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let other = OpenOptions::new().read(true).open(path)?;
-    let (this, that) = (fstat(file)?, fstat(&other)?);
-    if (this.st_dev, this.st_ino) != (that.st_dev, that.st_ino) {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
-    }
-    Ok(other)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn joiner(namespace: u32, pid: u32) -> Joiner {
         Joiner { namespace: PidNamespace(namespace), pid }
@@ -223,12 +222,16 @@ mod tests {
         for (file, joiner) in open.iter().zip(wanted) {
             announce(file.as_fd(), joiner).unwrap();
         }
-        let all = Joiners { list: wanted.to_vec(), is_complete: true };
-        assert_eq!(joiners_of(file.as_file().as_fd()).unwrap(), all);
-        // Asking by the very descriptor that has a lock finds it as well.
-        assert_eq!(joiners_of(open[1].as_fd()).unwrap(), all);
+        let found = |file: &File| {
+            let mut found = others(file.as_fd()).unwrap();
+            assert!(found.is_complete);
+            found.list.sort_unstable();
+            found.list
+        };
+        assert_eq!(found(file.as_file()), wanted);
+        assert_eq!(found(&open[1]), [wanted[0], wanted[2]]);
         drop(open);
-        assert_eq!(joiners_of(file.as_file().as_fd()).unwrap().list, []);
+        assert_eq!(found(file.as_file()), []);
     }
 
     #[test]
@@ -238,6 +241,6 @@ mod tests {
         let all = lock(libc::F_RDLCK, FIRST - 10, 0).unwrap();
         fcntl(&wide, FcntlArg::F_OFD_SETLK(&all)).unwrap();
         announce(ours.as_fd(), joiner(5, 5)).unwrap();
-        assert!(!joiners_of(ours.as_fd()).unwrap().is_complete);
+        assert!(!others(ours.as_fd()).unwrap().is_complete);
     }
 }

@@ -1,16 +1,15 @@
 //! A process as one of those who share a workspace: what it is called, and how it waits.
 
-use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wksp_core::{Holder, OwnerId, Party, Stranger, Verdict};
+use wksp_core::{Holder, OwnerId, Party, Sighting, Stranger, Verdict};
 
 use crate::activity::{Activity, Snapshot};
 use crate::incarnation::Incarnation;
 use crate::liveness::{self, Evidence};
-use crate::presence::{self, Joiner};
+use crate::presence::Joiner;
 use crate::procfs::OwnMaps;
 use crate::region::Region;
 
@@ -24,23 +23,32 @@ const EARLY: Duration = Duration::from_millis(1);
 const SLEEP_MIN: Duration = Duration::from_micros(20);
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_millis(1);
+/// For so long a waiter that has slept spins before it sleeps again: one that only looked for a
+/// moment would hardly ever meet a lock that busy holders take in turns.
+const AWAKE: Duration = Duration::from_micros(100);
 /// The shortest time between two searches for evidence, doubled each time.
 const SEARCH_MIN: Duration = Duration::from_micros(200);
 /// The longest, unless searches take long.
 const SEARCH_MAX: Duration = Duration::from_millis(4);
 /// A waiter searches for at most one part in so many of its time.
 const SEARCH_SHARE: u32 = 10;
+/// So many times its patience a waiter waits at most, whatever progress others make.
+const PATIENCE_MAX: u32 = 10;
 
 /// How a lock is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockOptions {
     /// How long a holder is waited for that lives, or cannot be shown to be dead.
+    ///
+    /// As long as holders are seen to take turns or to change the index, the time begins anew, but
+    /// nobody waits longer than ten times as long in all.
     pub patience: Duration,
     /// The caller's word that all processes that use the region are in the caller's pid namespace.
     ///
-    /// A process in a nested pid namespace cannot see those around it, so without this it can
-    /// hardly ever show that an owner is dead, and waits until [`patience`](Self::patience) ends.
+    /// A process in a nested pid namespace cannot see those around it. So without this it can show
+    /// that an owner is dead only if nobody else uses the region or no process can have the
+    /// owner's id, and waits until [`patience`](Self::patience) ends otherwise.
     pub single_pid_namespace: bool,
 }
 
@@ -84,15 +92,14 @@ pub(crate) struct SharedSeat {
     pub(crate) joiner: Joiner,
     /// Where the region is mapped.
     address: OnceLock<(usize, usize)>,
-    /// What it is called in memory maps, `None` inside if that cannot be found out.
-    maps: OnceLock<Option<OwnMaps>>,
+    /// How it is mapped, once that has been found out.
+    maps: OnceLock<OwnMaps>,
 }
 
 impl SharedSeat {
     /// Shows in the region's file that this process has joined it, before it maps it.
-    pub(crate) fn announce(region: Region) -> std::io::Result<Self> {
-        let joiner = Joiner::current()?;
-        presence::announce(region.as_fd(), joiner)?;
+    pub(crate) fn announce(mut region: Region) -> std::io::Result<Self> {
+        let joiner = region.announce()?;
         Ok(Self { region, joiner, address: OnceLock::new(), maps: OnceLock::new() })
     }
 
@@ -102,7 +109,11 @@ impl SharedSeat {
 
     /// How this process maps the region, as first found.
     pub(crate) fn known_maps(&self) -> Option<OwnMaps> {
-        *self.maps.get_or_init(|| self.current_maps())
+        // What cannot be found out now, for want of a descriptor perhaps, may be another time.
+        if self.maps.get().is_none() {
+            let _ = self.maps.set(self.current_maps()?);
+        }
+        self.maps.get().copied()
     }
 
     /// How this process maps the region now.
@@ -132,22 +143,22 @@ impl Seat {
 /// The calling process as one of those who share a workspace.
 ///
 /// It is called by its process id. In a forked child it is a [`Stranger`]: the child has to attach
-/// anew, and what it copied of guards does nothing.
+/// anew, and what it copied of guards refuses to do anything.
 ///
 /// # Concurrency
 ///
 /// Taking a lock that is free and giving it back makes no system call.
-/// A waiter spins, then lets others go first, then sleeps, and looks for proof that the holder is
-/// dead. One of these will do:
+/// A waiter spins, then lets others go first, then sleeps and spins by turns, and looks for proof
+/// that the holder is dead. One of these will do:
 ///
 /// - The id is none that a process can have, for instance the mark that the kernel leaves.
-/// - Nobody but this process has the region open or mapped.
+/// - Nobody uses the region but by the open file of this process: no other process has it open or
+///   mapped, save children that it has forked and that have not attached anew.
 /// - No process has the id, or one that has ended, or one that does not map the region, or one that
 ///   started after its id had been seen in the lock and may not be looked at more closely.
 ///   Besides, no process of another pid namespace can be meant: nobody of that id shows itself as
 ///   joined from there, and either all processes can be seen and none of that id maps the region, or
-///   the caller vouches that there are none ([`LockOptions::single_pid_namespace`]), or a process of
-///   that id was shown as joined during the wait and now is not.
+///   the caller vouches that there are none ([`LockOptions::single_pid_namespace`]).
 /// - The id is this process's own, none of its threads is inside, and as before no other process can
 ///   be meant.
 /// - The workspace is being formatted, and no process that has not joined can be seen to map it.
@@ -175,10 +186,15 @@ impl ProcessParty {
 #[derive(Debug, Default)]
 pub struct Patience {
     began: Option<Instant>,
+    /// The last pause in sleep, and until when to spin after it. All times are since the wait began.
     sleep: Duration,
+    awake_until: Duration,
+    /// The last pause between two searches for evidence, and when to search next. Both outlast a
+    /// change of holders, or else waiters would do nothing but search where holders change often.
     search: Duration,
-    /// When to search for evidence next, since the wait began.
     next_search: Duration,
+    /// When holders were last seen to make progress.
+    progressed: Duration,
     evidence: Option<Evidence>,
     /// What the activity was when the last look ended, if the holder is known to be nobody but,
     /// perhaps, a thread of this process.
@@ -207,16 +223,16 @@ impl Party for ProcessParty {
         self.seat.activity.leave();
     }
 
-    fn judge(&self, holder: Holder, patience: &mut Patience) -> Verdict {
+    fn judge(&self, sighting: Sighting, patience: &mut Patience) -> Verdict {
         let activity = &self.seat.activity;
         let paused = activity.pause();
         if patience.alone.take() == Some(paused)
-            && patience.evidence.as_ref().is_some_and(|evidence| evidence.holder == holder)
+            && patience.evidence.as_ref().is_some_and(|evidence| evidence.sighting == sighting)
             && activity.resume_undisturbed(paused)
         {
             return Verdict::TakeOver;
         }
-        let step = patience.step(holder, self);
+        let step = patience.step(sighting, self);
         let resumed = activity.resume();
         match step {
             Step::Wait => Verdict::Wait,
@@ -241,24 +257,24 @@ enum Step {
 
 impl Patience {
     /// Pauses for a while, or searches for evidence.
-    fn step(&mut self, holder: Holder, party: &ProcessParty) -> Step {
+    fn step(&mut self, sighting: Sighting, party: &ProcessParty) -> Step {
         let began = *self.began.get_or_insert_with(Instant::now);
         let elapsed = began.elapsed();
-        if elapsed < SPIN {
-            for _ in 0..32 {
-                std::hint::spin_loop();
-            }
+        if elapsed < SPIN || (YIELD..self.awake_until).contains(&elapsed) {
+            // But once, so as to miss no lock that is free for some ten nanoseconds only.
+            std::hint::spin_loop();
             return Step::Wait;
         }
         if elapsed < YIELD {
             thread::yield_now();
             return Step::Wait;
         }
-        if self.evidence.as_ref().is_none_or(|evidence| evidence.holder != holder) {
-            self.evidence = Some(Evidence::new(holder));
-            (self.search, self.next_search) = (Duration::ZERO, Duration::ZERO);
+        if self.evidence.as_ref().is_none_or(|evidence| evidence.sighting != sighting) {
+            self.evidence = Some(Evidence::new(sighting));
+            self.progressed = elapsed;
         }
-        if elapsed >= self.next_search && (elapsed >= EARLY || !liveness::is_there(holder)) {
+        let is_due = elapsed >= self.next_search;
+        if is_due && (elapsed >= EARLY || !liveness::is_there(sighting.holder)) {
             let step = self.search(party);
             let cost = began.elapsed().saturating_sub(elapsed);
             self.search = self.search.saturating_mul(2).clamp(SEARCH_MIN, SEARCH_MAX);
@@ -268,23 +284,117 @@ impl Patience {
                 return step;
             }
         }
-        if elapsed >= party.options.patience {
+        let patience = party.options.patience;
+        let is_stuck = elapsed.saturating_sub(self.progressed) >= patience;
+        if is_stuck || elapsed >= patience.saturating_mul(PATIENCE_MAX) {
             return Step::GiveUp;
         }
         self.sleep = self.sleep.saturating_mul(2).clamp(SLEEP_MIN, SLEEP_MAX);
-        thread::sleep(self.sleep.min(party.options.patience));
+        thread::sleep(self.sleep.min(patience));
+        self.awake_until = began.elapsed().saturating_add(AWAKE);
         Step::Wait
     }
 
     fn search(&mut self, party: &ProcessParty) -> Step {
-        let Some(evidence) = &mut self.evidence else { return Step::Wait };
+        let Some(evidence) = &self.evidence else { return Step::Wait };
         let is_single = party.options.single_pid_namespace;
         if !liveness::is_dead(evidence, &party.seat, is_single) {
             return Step::Wait;
         }
-        if evidence.holder == Holder::Owner(party.seat.id) {
+        if evidence.sighting.holder == Holder::Owner(party.seat.id) {
             return Step::TakeOverIfAlone;
         }
         Step::TakeOver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    use crate::base::BaseDir;
+    use crate::create::{NewRegion, NewRegionOptions};
+    use crate::page_size::PageSize;
+
+    /// A party whose own id is the holder's, and who can find out nothing about it.
+    fn party_in_doubt(dir: &tempfile::TempDir, patience: Duration) -> (ProcessParty, Region) {
+        let base = BaseDir::resolve(Some(dir.path())).unwrap();
+        base.make_directory(PageSize::Normal).unwrap();
+        let options = NewRegionOptions { page_size: PageSize::Normal, page_count: 1, mode: 0o600 };
+        let name = wksp_core::Name::new("doubt").unwrap();
+        let region = NewRegion::create(&base, &name, &options).unwrap().publish().unwrap();
+        let other = Region::open(&base, &name, None, crate::region::Access::ReadWrite).unwrap();
+        let seat = Seat::new(Some(SharedSeat::announce(region).unwrap()));
+        let options = LockOptions::default().with_patience(patience);
+        (ProcessParty::new(Arc::new(seat), options), other)
+    }
+
+    /// How long the party waits for itself while `progress` goes on.
+    fn wait(party: &ProcessParty, mut progress: impl FnMut() -> u64) -> Duration {
+        let holder = Holder::Owner(party.enter().unwrap());
+        let (began, mut patience) = (Instant::now(), Patience::default());
+        loop {
+            assert!(began.elapsed() < Duration::from_secs(20), "no bound is kept");
+            let sighting = Sighting { holder, progress: progress() };
+            match party.judge(sighting, &mut patience) {
+                Verdict::Wait => {}
+                Verdict::GiveUp => break,
+                Verdict::TakeOver => panic!("there is no proof"),
+            }
+        }
+        party.leave();
+        began.elapsed()
+    }
+
+    #[test]
+    fn patience_begins_anew_with_progress_and_ends_all_the_same() {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let (party, _other) = party_in_doubt(&dir, PATIENCE);
+        let stuck = wait(&party, || 7);
+        assert!((PATIENCE..PATIENCE * 9).contains(&stuck), "{stuck:?}");
+
+        let began = Instant::now();
+        let once = wait(&party, || u64::from(began.elapsed() > PATIENCE / 2));
+        assert!(once >= PATIENCE * 3 / 2, "{once:?}");
+
+        let mut count = 0;
+        let for_ever = wait(&party, || {
+            count += 1;
+            count
+        });
+        assert!(for_ever >= PATIENCE * 10, "{for_ever:?}");
+    }
+
+    #[test]
+    fn a_change_of_holders_brings_no_search_forward() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let (party, _other) = party_in_doubt(&dir, Duration::from_secs(10));
+        let (began, mut patience) = (Instant::now(), Patience::default());
+        let (mut search_count, mut progress) = (0_u32, 0);
+        let mut next = Duration::ZERO;
+        let holder = Holder::Owner(party.enter().unwrap());
+        while began.elapsed() < Duration::from_millis(200) {
+            progress += 1;
+            assert_eq!(party.judge(Sighting { holder, progress }, &mut patience), Verdict::Wait);
+            search_count += u32::from(patience.next_search != next);
+            next = patience.next_search;
+        }
+        party.leave();
+        // 1 ms, then 0.2, 0.4 ... 3.2 ms later, then every 4 ms at most.
+        assert!((1..60).contains(&search_count), "{search_count}");
+    }
+
+    #[test]
+    fn that_a_mapping_was_not_found_is_not_remembered() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let (party, other) = party_in_doubt(&dir, Duration::ZERO);
+        let shared = party.seat.shared.as_ref().unwrap();
+        assert_eq!(shared.known_maps(), None);
+        let bytes = other.info().bytes;
+        let mapping = crate::mapping::Mapping::of_file(other.as_fd(), bytes).unwrap();
+        shared.set_address(mapping.address(), mapping.bytes());
+        assert!(shared.known_maps().is_some());
     }
 }

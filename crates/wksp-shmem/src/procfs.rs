@@ -28,8 +28,10 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn of(pid: &str) -> io::Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        Self::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        // The name of a process may be any bytes.
+        let text = fs::read(format!("/proc/{pid}/status"))?;
+        Self::parse(&String::from_utf8_lossy(&text))
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -15,6 +15,10 @@ use wksp_core::Name;
 
 use crate::base::{BaseDir, BaseError};
 use crate::page_size::PageSize;
+use crate::presence::{self, Joiner};
+
+/// For so long a lease on a region is waited for that is another program's.
+const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which file a region is, whatever its name: the device and the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +138,18 @@ pub enum RegionError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Another program has a lease on it and was asked in vain to give it back.
+    #[error(
+        "another program has a lease on {} and has not given it back for {} s: find it in \
+         /proc/locks and end it, or try again when the kernel has taken the lease away, after the \
+         seconds in /proc/sys/fs/lease-break-time",
+        path.display(),
+        LEASE_PATIENCE.as_secs()
+    )]
+    Leased {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// The directory that it would be in cannot be used.
     #[error(transparent)]
     Base(#[from] BaseError),
@@ -164,6 +180,8 @@ pub struct Region {
     info: RegionInfo,
     path: PathBuf,
     file: OwnedFd,
+    /// Who is shown as joined by the open file.
+    announced: Option<Joiner>,
 }
 
 impl Region {
@@ -174,7 +192,8 @@ impl Region {
     /// # Errors
     ///
     /// [`RegionError`]. Of several page sizes only the one that counts is opened, so an error is
-    /// about that one.
+    /// about that one. Directories that the caller may not look into do not count, and are an error
+    /// only if the others have no such region.
     pub fn open(
         base: &BaseDir,
         name: &Name,
@@ -200,11 +219,15 @@ impl Region {
         };
         // What is no file must not make us wait nor become our terminal.
         let careful = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let began = Instant::now();
         let file = loop {
             match openat(directory, name.as_str(), how | careful, Mode::empty()) {
                 Ok(file) => break file,
-                // Someone has a lease on it; the kernel takes it away if they do not give it back.
+                // Someone has a lease on it and has just been asked to give it back.
                 Err(Errno::EWOULDBLOCK) if is_file(directory, name) => {
+                    if began.elapsed() >= LEASE_PATIENCE {
+                        return Err(RegionError::Leased { path });
+                    }
                     thread::sleep(Duration::from_micros(50));
                 }
                 Err(errno) => return Err(refused(directory, path, name, page_size, errno)),
@@ -212,7 +235,7 @@ impl Region {
         };
         match fstat(&file) {
             Ok(stat) => match info(*name, page_size, &stat) {
-                Ok(info) => Ok(Self { info, path, file }),
+                Ok(info) => Ok(Self::from_parts(info, path, file)),
                 Err(why) => Err(RegionError::NotARegion { path, why }),
             },
             Err(errno) => Err(RegionError::Io { path, source: errno.into() }),
@@ -220,7 +243,7 @@ impl Region {
     }
 
     pub(crate) const fn from_parts(info: RegionInfo, path: PathBuf, file: OwnedFd) -> Self {
-        Self { info, path, file }
+        Self { info, path, file, announced: None }
     }
 
     /// What is known of the region since it was opened.
@@ -233,6 +256,19 @@ impl Region {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Shows in the file that the calling process has joined the region, and says as whom.
+    pub(crate) fn announce(&mut self) -> io::Result<Joiner> {
+        let joiner = Joiner::current()?;
+        presence::announce(self.file.as_fd(), joiner)?;
+        self.announced = Some(joiner);
+        Ok(joiner)
+    }
+
+    /// Who is shown as joined by the open file: this process, or the one that it was forked from.
+    pub(crate) const fn announced(&self) -> Option<Joiner> {
+        self.announced
     }
 
     /// Whether the file still has all the bytes that it had when it was opened.
@@ -305,25 +341,35 @@ pub fn unlink(
 }
 
 /// Does something to the region of `page_size`, or of the largest page size that has the name.
+///
+/// If any will do, directories that the caller may not look into are passed over, and reported only
+/// if nothing is found in the others.
 fn at<T>(
     base: &BaseDir,
     name: &Name,
     page_size: Option<PageSize>,
     mut work: impl FnMut(BorrowedFd<'_>, PageSize) -> Result<T, RegionError>,
 ) -> Result<T, RegionError> {
+    let mut forbidden = None;
     let candidates = PageSize::ALL.into_iter().rev();
     for size in candidates.filter(|&size| page_size.is_none_or(|wanted| wanted == size)) {
-        let directory = match base.open_directory(size) {
-            Ok(directory) => directory,
+        let outcome = match base.open_directory(size) {
+            Ok(directory) => work(directory.as_fd(), size),
             Err(BaseError::NotFound { .. }) => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         };
-        match work(directory.as_fd(), size) {
+        match outcome {
             Err(RegionError::NotFound { .. }) => {}
+            Err(RegionError::Base(error)) if error.is_permission() => {
+                forbidden.get_or_insert(error);
+            }
             outcome => return outcome,
         }
     }
-    Err(RegionError::NotFound { name: *name, page_size, base: base.path().to_owned() })
+    Err(forbidden.map_or_else(
+        || RegionError::NotFound { name: *name, page_size, base: base.path().to_owned() },
+        RegionError::Base,
+    ))
 }
 
 /// Checks that a file is a region, and collects what is known of it.
@@ -384,13 +430,13 @@ fn refused(
     page_size: PageSize,
     errno: Errno,
 ) -> RegionError {
+    if errno == Errno::ENOENT {
+        let base = path.ancestors().nth(2).map(ToOwned::to_owned).unwrap_or_default();
+        return RegionError::NotFound { name: *name, page_size: Some(page_size), base };
+    }
     let source = errno.into();
     let stat = fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
     match (errno, stat) {
-        (Errno::ENOENT, _) => {
-            let base = path.ancestors().nth(2).map(ToOwned::to_owned).unwrap_or_default();
-            RegionError::NotFound { name: *name, page_size: Some(page_size), base }
-        }
         (errno, Ok(stat)) => match (kind(&stat), errno) {
             (Err(why), _) => RegionError::NotARegion { path, why },
             (Ok(()), Errno::EACCES | Errno::EPERM) => RegionError::Permission {
@@ -400,6 +446,11 @@ fn refused(
             },
             (Ok(()), _) => RegionError::Io { path, source },
         },
+        // Without the right to search the directory nothing in it can be seen.
+        (Errno::EACCES, Err(Errno::EACCES)) => {
+            let path = path.parent().map(ToOwned::to_owned).unwrap_or(path);
+            RegionError::Base(BaseError::Io { path, source })
+        }
         (_, Err(_)) => RegionError::Io { path, source },
     }
 }

@@ -8,13 +8,14 @@
 //! 3. A thread that is ended here has nothing that another one waits for.
 #![expect(unsafe_code, reason = "fork and mmap; see the paragraph above")]
 
-use std::fs::OpenOptions;
+use std::fmt::Display;
+use std::fs::{self, OpenOptions};
 use std::num::NonZeroUsize;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use wksp_core::LockError;
+use wksp_core::{Align, LockError, Stranger, Tag};
 use wksp_shmem::{BaseDir, Joined, PageSize, joiners};
 
 use crate::scene::{Scene, impatient};
@@ -82,6 +83,42 @@ fn a_forked_child_is_a_stranger_until_it_attaches_anew() {
     assert_eq!(code, 0);
     assert_eq!(scene.owner("forked"), u64::MAX);
     drop(ours.lock().unwrap());
+}
+
+/// Whether an operation was refused because its caller does not hold the lock.
+fn is_refused<T>(outcome: Result<T, impl Display>) -> bool {
+    outcome.is_err_and(|error| error.to_string() == Stranger.to_string())
+}
+
+#[test]
+fn a_forked_childs_copy_of_a_guard_changes_nothing() {
+    let scene = Scene::new();
+    let ours = scene.create("unchanged");
+    let mut guard = ours.lock().unwrap();
+    let (tag, other) = (Tag::new(1).unwrap(), Tag::new(2).unwrap());
+    let gaddr = guard.alloc(Align::BYTE, 100, tag).unwrap();
+    ours.workspace().copy_in(gaddr, &[7; 100]).unwrap();
+    let before = fs::read(scene.path("unchanged")).unwrap();
+    let code = in_child(|| {
+        let is_refused = [
+            is_refused(guard.alloc(Align::BYTE, 1, tag)),
+            is_refused(guard.free(gaddr)),
+            is_refused(guard.free_tagged(tag)),
+            is_refused(guard.set_tag(gaddr, other)),
+            is_refused(guard.fill(gaddr, 0)),
+            is_refused(guard.rebuild(None)),
+            is_refused(guard.reset(None)),
+        ];
+        let allowed = is_refused.iter().position(|&is_refused| !is_refused);
+        allowed.map_or(0, |at| u8::try_from(at + 1).unwrap_or(u8::MAX))
+    });
+    assert_eq!(code, 0, "not refused: the one of that number");
+    assert!(
+        fs::read(scene.path("unchanged")).unwrap() == before,
+        "the child has changed something"
+    );
+    assert!(guard.verify().is_clean());
+    guard.free(gaddr).unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Dead owners are found out, live ones are waited for.
 
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
@@ -7,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use wksp_core::{Align, Holder, LockError, Repair, Tag};
-use wksp_shmem::{
-    LockOptions, PidNamespace, SharedWorkspace, WorkspaceOptions, describe, joiners, mappers,
-};
+use wksp_shmem::{LockOptions, SharedWorkspace, WorkspaceOptions, describe, joiners, mappers};
 
-use crate::scene::{Scene, eventually, impatient, name, skip};
+use crate::scene::{Scene, eventually, impatient, name, sees_everyone, skip};
 use crate::victim::{self, Victim};
 
 fn dead(pid: u64) -> Holder {
@@ -34,11 +35,6 @@ fn is_busy(workspace: &SharedWorkspace, pid: u64) -> bool {
         Err(LockError::Busy { holder }) => holder == dead(pid),
         _ => false,
     }
-}
-
-/// The initial pid namespace, whence all processes can be seen.
-fn sees_everyone() -> bool {
-    PidNamespace::current().unwrap() == PidNamespace::INITIAL
 }
 
 /// A process of this kind runs its part in a pid namespace of its own, if the machine allows it.
@@ -201,6 +197,60 @@ fn the_id_of_a_thread_is_not_the_owner() {
         assert_eq!(taken_from(&workspace), Some(dead(tid)));
         drop(quit.0);
     });
+}
+
+#[test]
+fn the_name_of_a_process_may_be_any_bytes() {
+    let scene = Scene::new();
+    drop(scene.create("odd"));
+    let mut third = Victim::start(&scene, "odd", "join");
+    assert_eq!(third.hear(), "joined");
+    let mut odd = Victim::start(&scene, "odd", "bear an odd name");
+    assert_eq!(odd.hear(), "named");
+    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let workspace = scene.attach("odd", options);
+    scene.set_owner("odd", odd.pid().into());
+    assert_eq!(taken_from(&workspace), Some(dead(odd.pid().into())));
+    assert_eq!(describe(odd.pid(), None).unwrap().command, "caf\u{FFFD}");
+}
+
+#[test]
+fn a_process_that_has_given_up_root_recovers() {
+    if !geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let scene = Scene::new();
+    drop(scene.create("dropped"));
+    let mut third = Victim::start(&scene, "dropped", "join");
+    assert_eq!(third.hear(), "joined");
+    let mut victim = Victim::start(&scene, "dropped", "hold");
+    assert_eq!(victim.hear(), "locked");
+    victim.kill();
+    let mut waiter = Victim::start(&scene, "dropped", "lock after giving up root");
+    let said = waiter.hear();
+    assert!(said.starts_with("uid 65534: Ok") && said.contains("TakenOver"), "{said}");
+}
+
+#[test]
+fn processes_that_hold_the_lock_most_of_the_time_starve_nobody() {
+    let scene = Scene::new();
+    drop(scene.create("turns"));
+    let round = || {
+        let start = |_| Victim::start(&scene, "turns", "take turns");
+        let mut four: Vec<_> = (0..4).map(start).collect();
+        assert!(four.iter_mut().all(|victim| victim.hear() == "ready"));
+        four.iter_mut().for_each(Victim::release);
+        let counts = four.iter_mut().map(|victim| {
+            let said = victim.hear();
+            println!("{said}");
+            let (count, _) = said.split_once(" times").expect("one was refused the lock");
+            count.parse::<u32>().unwrap()
+        });
+        counts.min().unwrap()
+    };
+    // A fair share would be some 700. More than one round, since on a machine that is busy with
+    // other things a waiter may hardly ever run while the lock is free.
+    assert!((0..3).any(|_| round() >= 20));
 }
 
 #[test]
@@ -403,4 +453,35 @@ fn from_a_nested_pid_namespace_only_the_callers_word_rules_out_others() {
     scene.set_owner("within", unused);
     let mut waiter = in_new_namespace(&scene, "within", "lock").unwrap();
     assert!(waiter.hear().contains("TakenOver"), "the sole user of a region needs no word");
+}
+
+#[test]
+fn from_a_nested_pid_namespace_a_joiner_that_has_left_proves_nothing() {
+    let scene = Scene::new();
+    let ours = scene.create("beside");
+    let mut owner = Victim::start(&scene, "beside", "map");
+    owner.hear();
+    scene.set_owner("beside", owner.pid().into());
+    // Shown as joined by a process that is called like the owner in a namespace of its own.
+    let file = File::options().read(true).open(scene.path("beside")).unwrap();
+    let namesake = libc::flock {
+        l_type: i16::try_from(libc::F_RDLCK).unwrap(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
+        l_start: (1 << 62) | (7 << 22) | i64::from(owner.pid()),
+        l_len: 1,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&namesake)).unwrap();
+    let region = ours.joined().region().unwrap();
+    assert!(joiners(region).unwrap().list.iter().any(|joiner| joiner.pid == owner.pid()));
+
+    let Some(mut waiter) = in_new_namespace(&scene, "beside", "lock after a word") else { return };
+    assert_eq!(waiter.hear(), "waiting");
+    // It sleeps only after it has searched.
+    let mappers = mappers(region.info().id);
+    let waiting = mappers.iter().find(|mapper| mapper.own_pid == 1).unwrap();
+    eventually("the waiter sleeps", || describe(waiting.pid, None).unwrap().state == 'S');
+    drop(file);
+    assert!(waiter.hear().contains("Busy"));
+    assert_eq!(scene.owner("beside"), u64::from(owner.pid()));
 }

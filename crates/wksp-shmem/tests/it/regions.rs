@@ -1,8 +1,8 @@
 //! Regions as files: what is made, found, refused and removed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use wksp_shmem::{
     info_of, list, unlink,
 };
 
-use crate::scene::{Scene, name, pages, skip};
+use crate::scene::{NOBODY, Scene, name, pages, skip};
 use crate::victim::{self, Victim};
 
 fn open(scene: &Scene, text: &str) -> Result<Region, RegionError> {
@@ -140,19 +140,45 @@ fn a_region_of_another_user_is_refused_with_owner_and_mode() {
     }
     let scene = Scene::new();
     drop(scene.create("foreign"));
-    // The program itself must be reachable for the other user, and need not be.
-    let mut command = victim::command(&scene, "foreign", "attach", &[]);
-    for path in [scene.dir.path().to_owned(), scene.base.directory_path(PageSize::Normal)] {
-        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    command.uid(65_534).gid(65_534);
-    let Ok(mut other) = Victim::try_of(&mut command) else {
-        return skip("another user may not run the test program");
-    };
-    let said = other.hear();
+    let Some(said) = attach_as_nobody(&scene, "foreign") else { return };
     assert!(said.starts_with("uid 65534:"), "{said}");
     assert!(said.contains("Permission") && said.contains("mode: 384"), "{said}");
     assert!(said.contains("uid: 0"), "{said}");
+}
+
+/// What another user hears who attaches a region, having the right to search, but not to read, the
+/// base directory and that of normal pages.
+fn attach_as_nobody(scene: &Scene, text: &str) -> Option<String> {
+    for path in [scene.dir.path().to_owned(), scene.base.directory_path(PageSize::Normal)] {
+        fs::set_permissions(path, Permissions::from_mode(0o711)).unwrap();
+    }
+    let mut command = victim::command(scene, text, "attach", &[]);
+    command.uid(NOBODY).gid(NOBODY);
+    // The program itself must be reachable for the other user, and need not be.
+    let Ok(mut other) = Victim::try_of(&mut command) else {
+        skip("another user may not run the test program");
+        return None;
+    };
+    Some(other.hear())
+}
+
+#[test]
+fn directories_need_not_be_readable_nor_those_of_larger_pages_searchable() {
+    if !geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let scene = Scene::new();
+    let options = NewRegionOptions { mode: 0o666, ..pages(64) };
+    drop(scene.create_with("public", &options));
+    let Some(said) = attach_as_nobody(&scene, "public") else { return };
+    assert_eq!(said, "attached");
+
+    let gigantic = scene.base.directory_path(PageSize::Gigantic);
+    fs::set_permissions(&gigantic, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(attach_as_nobody(&scene, "public").unwrap(), "attached");
+    // What is nowhere else may be there.
+    let said = attach_as_nobody(&scene, "missing").unwrap();
+    assert!(said.contains("PermissionDenied") && said.contains("/.gigantic\""), "{said}");
 }
 
 #[test]

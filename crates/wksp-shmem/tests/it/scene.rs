@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wksp_core::Name;
 use wksp_shmem::{
-    BaseDir, LockOptions, NewRegionOptions, PageSize, SharedWorkspace, WorkspaceOptions,
+    BaseDir, LockOptions, NewRegionOptions, PageSize, PidNamespace, SharedWorkspace,
+    WorkspaceOptions,
 };
 
 /// Where the lock word is in a workspace, in bytes.
 const OWNER_OFFSET: u64 = 112;
+
+/// A user who may do nothing that not everybody may.
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// A base directory on a tmpfs, removed when dropped.
 pub(crate) struct Scene {
@@ -48,8 +52,12 @@ impl Scene {
     }
 
     pub(crate) fn create(&self, text: &str) -> SharedWorkspace {
+        self.create_with(text, &pages(64))
+    }
+
+    pub(crate) fn create_with(&self, text: &str, region: &NewRegionOptions) -> SharedWorkspace {
         let options = WorkspaceOptions::default();
-        SharedWorkspace::create(&self.base, &name(text), &pages(64), &options).unwrap()
+        SharedWorkspace::create(&self.base, &name(text), region, &options).unwrap()
     }
 
     pub(crate) fn attach(&self, text: &str, lock: LockOptions) -> SharedWorkspace {
@@ -82,6 +90,11 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "still not so: {what}");
         std::thread::yield_now();
     }
+}
+
+/// Whether this is the initial pid namespace, whence all processes can be seen.
+pub(crate) fn sees_everyone() -> bool {
+    PidNamespace::current().unwrap() == PidNamespace::INITIAL
 }
 
 /// Says that a test was not run, and why.

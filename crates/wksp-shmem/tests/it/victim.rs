@@ -4,19 +4,23 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{Pid, Uid, geteuid, setuid};
+use wksp_core::{Align, Tag};
 use wksp_shmem::{BaseDir, LockOptions, NewRegion, PageSize, SharedWorkspace};
 
 use crate::fork;
-use crate::scene::{Scene, impatient, name, pages};
+use crate::scene::{NOBODY, Scene, impatient, name, pages, sees_everyone};
 
 const PART: &str = "WKSP_SHMEM_TEST_PART";
 const BASE: &str = "WKSP_SHMEM_TEST_BASE";
 const NAME: &str = "WKSP_SHMEM_TEST_NAME";
 const MARK: &str = "@@@";
+/// For so long processes take turns.
+pub(crate) const TURNS: Duration = Duration::from_secs(3);
 
 /// A process that plays a part, killed when dropped.
 pub(crate) struct Victim {
@@ -116,6 +120,30 @@ fn wait_for_release() {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
+/// Holds the lock for a millisecond, again and again, and says how often it got it and how long
+/// it waited for it at most.
+fn take_turns(workspace: &SharedWorkspace) -> String {
+    let began = Instant::now();
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while began.elapsed() < TURNS {
+        let asked = Instant::now();
+        let mut guard = match workspace.lock() {
+            Ok(guard) => guard,
+            Err(error) => return format!("failed after {:?}: {error:?}", asked.elapsed()),
+        };
+        let got = Instant::now();
+        longest = longest.max(got.duration_since(asked));
+        let gaddr = guard.alloc(Align::BYTE, 100, Tag::new(1).unwrap()).unwrap();
+        guard.free(gaddr).unwrap();
+        while got.elapsed() < Duration::from_millis(1) {
+            std::hint::spin_loop();
+        }
+        drop(guard);
+        count += 1;
+    }
+    format!("{count} times, after {longest:?} at most")
+}
+
 #[test]
 fn plays_its_part() {
     let Ok(part) = env::var(PART) else { return };
@@ -158,6 +186,32 @@ fn plays_its_part() {
             let options = impatient().with_single_pid_namespace(true);
             let outcome = attach(options).unwrap().lock().map(|guard| guard.repair());
             say(&format!("{outcome:?}"));
+        }
+        "lock after a word" => {
+            let options = LockOptions::default().with_patience(Duration::from_secs(1));
+            let workspace = attach(options).unwrap();
+            say("waiting");
+            let outcome = workspace.lock().map(|guard| guard.repair());
+            say(&format!("{outcome:?}"));
+        }
+        "lock after giving up root" => {
+            let options = impatient().with_single_pid_namespace(!sees_everyone());
+            let workspace = attach(options).unwrap();
+            setuid(Uid::from_raw(NOBODY)).unwrap();
+            let outcome = workspace.lock().map(|guard| guard.repair());
+            say(&format!("uid {}: {outcome:?}", geteuid()));
+        }
+        "bear an odd name" => {
+            std::fs::write("/proc/self/comm", b"caf\xc3").unwrap();
+            say("named");
+            wait_for_release();
+        }
+        "take turns" => {
+            let options = LockOptions::default().with_patience(Duration::from_secs(2));
+            let workspace = attach(options).unwrap();
+            say("ready");
+            wait_for_release();
+            say(&take_turns(&workspace));
         }
         "attach" => say(&match attach(LockOptions::default()) {
             Ok(_) => "attached".to_owned(),
