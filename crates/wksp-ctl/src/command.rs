@@ -4,15 +4,20 @@
 mod address_list;
 mod alloc;
 mod check;
+mod checkpt;
+mod checkpt_verify;
+mod extract;
 mod fill;
 mod free;
 mod get;
+mod inspect;
 mod ls;
 mod new;
 mod owner;
 mod put;
 mod rebuild;
 mod reset;
+mod restore;
 mod rm;
 mod show;
 mod tag;
@@ -46,6 +51,11 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Rebuild(rebuild::Args),
     Reset(reset::Args),
+    Checkpt(checkpt::Args),
+    Restore(restore::Args),
+    Inspect(inspect::Args),
+    CheckptVerify(checkpt_verify::Args),
+    Extract(extract::Args),
 }
 
 /// A command whose arguments are valid in themselves.
@@ -75,6 +85,11 @@ impl Command {
             Self::Verify(_) => "verify",
             Self::Rebuild(_) => "rebuild",
             Self::Reset(_) => "reset",
+            Self::Checkpt(_) => "checkpt",
+            Self::Restore(_) => "restore",
+            Self::Inspect(_) => "inspect",
+            Self::CheckptVerify(_) => "checkpt-verify",
+            Self::Extract(_) => "extract",
         }
     }
 
@@ -98,6 +113,11 @@ impl Command {
             Self::Verify(args) => Box::new(args.plan()?),
             Self::Rebuild(args) => Box::new(args.plan()?),
             Self::Reset(args) => Box::new(args.plan()?),
+            Self::Checkpt(args) => Box::new(args.plan()?),
+            Self::Restore(args) => Box::new(args.plan()?),
+            Self::Inspect(args) => Box::new(args.plan()),
+            Self::CheckptVerify(args) => Box::new(args.plan()?),
+            Self::Extract(args) => Box::new(args.plan()?),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! line of cause and a line of remedy for people.
 
 mod base;
+mod checkpoint;
 mod create;
 mod lock;
 mod operation;
@@ -13,9 +14,10 @@ use std::io;
 use serde::Serialize;
 
 pub(crate) use self::base::base;
+pub(crate) use self::checkpoint::{publish, read, restore, write};
 pub(crate) use self::create::create;
 pub(crate) use self::lock::{LockContext, lock, not_rebuildable, stranger};
-pub(crate) use self::operation::{alloc, copy, free, no_allocation, not_allocated, vanished};
+pub(crate) use self::operation::{alloc, copy, edit, free, no_allocation, vanished};
 pub(crate) use self::region::{attach, map, region};
 
 /// The kind of a failure, which decides on the exit code.
@@ -36,6 +38,8 @@ pub(crate) enum Kind {
     Busy,
     /// It is there, but not for this user.
     Permission,
+    /// Somebody asked to end.
+    Interrupted,
 }
 
 impl Kind {
@@ -49,6 +53,7 @@ impl Kind {
             Self::Corrupt => 5,
             Self::Busy => 6,
             Self::Permission => 7,
+            Self::Interrupted => 130,
         }
     }
 

@@ -14,7 +14,10 @@
 
 mod command;
 mod confirm;
+mod destination;
+mod effort;
 mod failure;
+mod interrupt;
 mod moment;
 mod number;
 mod output;
@@ -23,6 +26,8 @@ mod process;
 mod repair;
 mod session;
 mod size;
+mod source;
+mod stored;
 mod summary;
 mod table;
 mod typed;
@@ -54,7 +59,7 @@ fn main() -> ExitCode {
 fn run(typed: typed::Typed, output: &Output) -> Result<(), Failure> {
     let options = typed.global.plan()?;
     let plan = typed.command.plan()?;
-    let session = Session::open(options, output)?;
+    let session = Session::new(options, output);
     let outcome = plan.run(&session)?;
     output.finish(outcome)
 }

@@ -1,6 +1,7 @@
 //! What all commands of one invocation share: where workspaces are, and how their locks are waited
 //! for.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use wksp_core::{Guard, Name, Salvage};
@@ -14,22 +15,26 @@ use crate::typed::GlobalPlan;
 /// The base directory and the options that hold for every command.
 #[derive(Debug)]
 pub(crate) struct Session<'o> {
-    base: BaseDir,
+    /// Opened by the first command that needs it: a checkpoint can be looked at without.
+    base: OnceCell<BaseDir>,
     options: GlobalPlan,
     output: &'o Output,
 }
 
 impl<'o> Session<'o> {
-    /// Opens the base directory.
-    pub(crate) fn open(options: GlobalPlan, output: &'o Output) -> Result<Self, Failure> {
-        let base =
-            BaseDir::resolve(options.base.as_deref()).map_err(|error| failure::base(&error))?;
-        Ok(Self { base, options, output })
+    /// A session in which nothing has been opened.
+    pub(crate) const fn new(options: GlobalPlan, output: &'o Output) -> Self {
+        Self { base: OnceCell::new(), options, output }
     }
 
     /// The base directory.
-    pub(crate) const fn base(&self) -> &BaseDir {
-        &self.base
+    pub(crate) fn base(&self) -> Result<&BaseDir, Failure> {
+        if let Some(base) = self.base.get() {
+            return Ok(base);
+        }
+        let base = BaseDir::resolve(self.options.base.as_deref());
+        let base = base.map_err(|error| failure::base(&error))?;
+        Ok(self.base.get_or_init(|| base))
     }
 
     /// The page size that was asked for.
@@ -52,6 +57,11 @@ impl<'o> Session<'o> {
         self.output.is_json()
     }
 
+    /// Whether work that takes a while may show how far it is.
+    pub(crate) const fn shows_progress(&self) -> bool {
+        !self.options.is_quiet && !self.output.is_json()
+    }
+
     /// Says something that is no result.
     pub(crate) fn notice(&self, kind: &str, message: &str) {
         self.output.notice(kind, message);
@@ -68,7 +78,7 @@ impl<'o> Session<'o> {
         name: &Name,
         page_size: Option<PageSize>,
     ) -> Result<SharedWorkspace, Failure> {
-        SharedWorkspace::attach(&self.base, name, page_size, self.options.lock)
+        SharedWorkspace::attach(self.base()?, name, page_size, self.options.lock)
             .map_err(|error| failure::attach(name, &error))
     }
 

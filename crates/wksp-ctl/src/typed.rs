@@ -24,19 +24,21 @@ Exit codes:
   1  failed
   2  usage: what was typed makes no sense
   3  not found: no such workspace, allocation, file or directory
-  4  no memory, or no partition records
+  4  no memory, no room on the disk, or no partition records
   5  corrupt: damaged, or no workspace at all
   6  busy: locked by somebody who lives, or still joined
   7  permission
+  130  interrupted
 
 Example:
   wksp-ctl new demo --size 64MiB     # a workspace
   wksp-ctl put demo /etc/os-release  # prints where: demo:GADDR
   wksp-ctl show demo                 # what is in it
+  wksp-ctl checkpt demo demo.wksp    # to keep it; `restore` brings it back
   wksp-ctl rm demo
 ";
 
-/// Creates, lists, fills, reads, inspects and repairs workspaces in shared memory.
+/// Creates, lists, fills, reads, inspects, repairs and checkpoints workspaces in shared memory.
 #[derive(Debug, Parser)]
 #[command(name = "wksp-ctl", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Typed {
@@ -56,6 +58,9 @@ pub(crate) struct GlobalArgs {
     /// Write results, errors and notes as JSON, one document per line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Show no progress; without it, there is a bar where standard error is a terminal.
+    #[arg(long, short, global = true)]
+    quiet: bool,
     /// normal, huge or gigantic; of a name that has several, the largest counts.
     #[arg(long, value_name = "SIZE", global = true)]
     page_size: Option<String>,
@@ -75,6 +80,7 @@ pub(crate) struct GlobalPlan {
     pub(crate) base: Option<PathBuf>,
     pub(crate) page_size: Option<PageSize>,
     pub(crate) lock: LockOptions,
+    pub(crate) is_quiet: bool,
 }
 
 impl GlobalArgs {
@@ -91,7 +97,12 @@ impl GlobalArgs {
         let lock = LockOptions::default()
             .with_patience(seconds("--wait", &self.wait)?)
             .with_single_pid_namespace(self.single_pid_namespace);
-        Ok(GlobalPlan { base: self.base.clone(), page_size: page_size.transpose()?, lock })
+        Ok(GlobalPlan {
+            base: self.base.clone(),
+            page_size: page_size.transpose()?,
+            lock,
+            is_quiet: self.quiet,
+        })
     }
 }
 

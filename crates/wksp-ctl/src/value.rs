@@ -1,5 +1,8 @@
 //! Names, addresses, tags and other values: from what was typed, and into JSON.
 
+use std::num::NonZeroUsize;
+use std::thread;
+
 use serde::{Serialize, Serializer};
 use wksp_core::{Align, Name, Tag};
 use wksp_shmem::WorkspaceAddress;
@@ -66,6 +69,45 @@ pub(crate) fn size(text: &str) -> Result<u64, Failure> {
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(Failure::usage(format_args!("{text:?} is no size: {error}"), remedy)),
     }
+}
+
+/// Reads a whole number of at least 1 that is the value of an option.
+pub(crate) fn count(option: &str, text: &str) -> Result<u64, Failure> {
+    let remedy = "give a whole number of at least 1";
+    match number::parse(text) {
+        Ok(0) => Err(Failure::usage(format_args!("{option} 0 is none"), remedy)),
+        Ok(count) => Ok(count),
+        Err(error) => Err(Failure::usage(format_args!("{text:?} is no {option}: {error}"), remedy)),
+    }
+}
+
+/// Reads permission bits.
+pub(crate) fn mode(text: &str) -> Result<u32, Failure> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o777);
+    mode.filter(|_| !text.starts_with('+')).ok_or_else(|| {
+        Failure::usage(
+            format_args!("{text:?} is no --mode"),
+            "give the nine permission bits in octal, from 0 to 777, such as 0600",
+        )
+    })
+}
+
+/// More threads than this help nobody.
+const THREADS_MAX: u64 = 1024;
+
+/// Reads a number of threads, as many as there are processors if none is given.
+pub(crate) fn threads(text: Option<&str>) -> Result<NonZeroUsize, Failure> {
+    let Some(text) = text else {
+        return Ok(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    };
+    let threads = Some(count("--threads", text)?).filter(|&count| count <= THREADS_MAX);
+    let threads = threads.and_then(|count| usize::try_from(count).ok()).and_then(NonZeroUsize::new);
+    threads.ok_or_else(|| {
+        Failure::usage(
+            format_args!("--threads {text} are too many"),
+            format_args!("take {THREADS_MAX} at most; as many as processors are best"),
+        )
+    })
 }
 
 /// Reads a seed.

@@ -1,5 +1,6 @@
 //! The demonstration: several processes load real files into one workspace, one of them is killed
-//! inside an allocation, another recovers, and a fresh process reads every file back.
+//! inside an allocation, another recovers, and a fresh process reads every file back: from there, and
+//! from another workspace into which a checkpoint of the first one was restored.
 
 mod directory;
 mod files;
@@ -7,6 +8,7 @@ mod loader;
 mod performance;
 mod protocol;
 mod reader;
+mod relocation;
 mod staff;
 mod stage;
 

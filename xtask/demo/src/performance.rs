@@ -16,6 +16,7 @@ use wksp_testkit::image::{self, Lock};
 use crate::directory::{self, Stored};
 use crate::files::{self, File};
 use crate::protocol::Order;
+use crate::relocation;
 use crate::staff::{Loader, Staff};
 use crate::stage::{self, Stage};
 
@@ -28,6 +29,7 @@ pub(crate) fn run(directory: &Path, loaders: usize, keep: bool) -> Result<()> {
     println!();
     println!("Several processes load files into one workspace in shared memory.");
     println!("One of them is killed inside an allocation, and nothing is lost.");
+    println!("Then all of it becomes a file, and comes back in another workspace.");
     println!();
     let files = files::find(directory)?;
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
@@ -50,9 +52,12 @@ pub(crate) fn run(directory: &Path, loaders: usize, keep: bool) -> Result<()> {
     let mut performance = Performance { stage: &stage, files: &files, shared: &shared, staff };
     performance.load_and_kill(loaders)?;
     performance.store_list()?;
-    performance.verify()?;
-    performance.read_back(directory)?;
+    verify(&stage, &shared)?;
+    read_back(&stage, directory, files.len())?;
     performance.show_contents()?;
+    drop(performance);
+    relocate(&stage, shared)?;
+    read_back(&stage, directory, files.len())?;
     if keep {
         let base = stage.base().display();
         step(
@@ -246,41 +251,6 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// Checks every invariant, with the code of the workspace and with other code.
-    fn verify(&self) -> Result<()> {
-        let report = self.shared.lock()?.verify();
-        ensure!(report.is_clean(), "the workspace breaks rules: {report:?}");
-        let bytes = fs::read(self.stage.region()?)?;
-        if let Err(broken) = image::check(&bytes, Lock::MustBeFree) {
-            anyhow::bail!("the workspace breaks rules: {broken:?}");
-        }
-        step("Verify", "two checkers, written independently, find every rule of the layout kept");
-        Ok(())
-    }
-
-    /// Has a fresh process compare everything with the files on disk.
-    fn read_back(&self, directory: &Path) -> Result<()> {
-        let reader = Command::new(env::current_exe()?)
-            .arg("read")
-            .arg("--base")
-            .arg(self.stage.base())
-            .arg("--directory")
-            .arg(directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start a reading process")?;
-        let pid = reader.id();
-        let output = reader.wait_with_output()?;
-        ensure!(output.status.success(), "what was read back is not what was loaded");
-        let compared: usize = String::from_utf8_lossy(&output.stdout).trim().parse()?;
-        let expected = self.files.len();
-        ensure!(compared == expected, "{compared} of {expected} files were read back");
-        step("Read", &format!("process {pid}, started just now, finds all files by the list"));
-        detail(&format!("{compared} of {expected} are the same as on disk, bytes and checksums"));
-        Ok(())
-    }
-
     /// Shows what is in the workspace.
     fn show_contents(&self) -> Result<()> {
         let guard = self.shared.lock()?;
@@ -307,6 +277,71 @@ impl Performance<'_> {
         ensure!(is_pid, "process {pid} should hold the lock, but it is held by {holder:?}");
         Ok(())
     }
+}
+
+/// Checks every invariant, with the code of the workspace and with other code.
+fn verify(stage: &Stage, shared: &SharedWorkspace) -> Result<()> {
+    let report = shared.lock()?.verify();
+    ensure!(report.is_clean(), "the workspace breaks rules: {report:?}");
+    let bytes = fs::read(stage.region()?)?;
+    if let Err(broken) = image::check(&bytes, Lock::MustBeFree) {
+        anyhow::bail!("the workspace breaks rules: {broken:?}");
+    }
+    step("Verify", "two checkers, written independently, find every rule of the layout kept");
+    Ok(())
+}
+
+/// Has a fresh process compare everything with the files on disk.
+fn read_back(stage: &Stage, directory: &Path, expected: usize) -> Result<()> {
+    let reader = Command::new(env::current_exe()?)
+        .arg("read")
+        .arg("--base")
+        .arg(stage.base())
+        .arg("--directory")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a reading process")?;
+    let pid = reader.id();
+    let output = reader.wait_with_output()?;
+    ensure!(output.status.success(), "what was read back is not what was loaded");
+    let compared: usize = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+    ensure!(compared == expected, "{compared} of {expected} files were read back");
+    step("Read", &format!("process {pid}, started just now, finds all files by the list"));
+    detail(&format!("{compared} of {expected} are the same as on disk, bytes and checksums"));
+    Ok(())
+}
+
+/// Makes a file of the workspace, removes it, and restores the file into another one.
+fn relocate(stage: &Stage, shared: SharedWorkspace) -> Result<()> {
+    let old = *shared.workspace().geometry();
+    // One for each allocation and one for each gap between them are always enough.
+    let usage = shared.lock()?.usage(None);
+    let part_max = usage.used.count.saturating_mul(2).saturating_add(1);
+    let written = relocation::save(stage, &shared)?;
+    let path = relocation::file(stage);
+    step("Save", &format!("a checkpoint, compressed with LZ4, goes to {}", path.display()));
+    let (count, bytes) = (written.allocations, size(written.data_bytes));
+    let stored = size(written.bytes);
+    detail(&format!("{count} allocations of {bytes} have become a file of {stored}"));
+    ensure!(count == usage.used.count, "but {} are in the workspace", usage.used.count);
+
+    relocation::destroy(stage, shared)?;
+    step("Destroy", "the workspace is removed; all that is left is the checkpoint");
+
+    let (new, restored) = relocation::bring_back(stage, &old, part_max)?;
+    ensure!(restored.allocations == count, "only {} came back", restored.allocations);
+    let geometry = new.workspace().geometry();
+    step("Restore", "its digest is checked, and it goes into a new workspace of another shape");
+    detail(&format!(
+        "{} and {} records then, {} and {} records now",
+        size(old.footprint()),
+        old.part_max(),
+        size(geometry.footprint()),
+        geometry.part_max()
+    ));
+    verify(stage, &new)
 }
 
 fn load(files: &[usize]) -> Vec<Order> {

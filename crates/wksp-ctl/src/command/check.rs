@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use wksp_core::{JoinError, Name};
-use wksp_shmem::{AttachError, NotARegion, PageSize, RegionError, SharedWorkspace, list};
+use wksp_shmem::{AttachError, BaseDir, NotARegion, PageSize, RegionError, SharedWorkspace, list};
 
 use crate::failure::{self, Failure};
 use crate::output::{ErrorReport, Outcome};
@@ -43,6 +43,7 @@ impl Args {
 
 impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
+        let base = session.base()?;
         let mut failures = Vec::new();
         let mut workspaces = Vec::new();
         let mut add = |entry: Entry, failure: Option<Failure>| {
@@ -50,18 +51,18 @@ impl super::Plan for Plan {
             failures.extend(failure);
         };
         for name in &self.names {
-            let (entry, failure) = check(session, name, session.page_size(), false);
+            let (entry, failure) = check(session, base, name, session.page_size(), false);
             add(entry, failure);
         }
         if self.names.is_empty() {
-            let listing = list(session.base());
+            let listing = list(base);
             for (_, error) in &listing.unreadable {
                 session.notice("unreadable", &failure::base(error).cause);
             }
             let wanted = |size: PageSize| session.page_size().is_none_or(|wanted| wanted == size);
             for entry in listing.entries.iter().filter(|entry| wanted(entry.page_size)) {
                 let (entry, failure) = match &entry.info {
-                    Ok(info) => check(session, &info.name, Some(info.page_size), true),
+                    Ok(info) => check(session, base, &info.name, Some(info.page_size), true),
                     // What cannot be called by name is nothing of ours.
                     Err(RegionError::NotARegion { why: NotARegion::Misnamed, .. }) => {
                         let name = entry.file_name.to_string_lossy().into_owned();
@@ -97,12 +98,13 @@ fn summed_up(workspaces: &[Entry], failures: Vec<Failure>) -> Option<Failure> {
 /// Checks one workspace; if `any`, it may be no workspace at all.
 fn check(
     session: &Session<'_>,
+    base: &BaseDir,
     name: &Name,
     page_size: Option<PageSize>,
     any: bool,
 ) -> (Entry, Option<Failure>) {
     let options = session.lock_options();
-    let shared = match SharedWorkspace::attach(session.base(), name, page_size, options) {
+    let shared = match SharedWorkspace::attach(base, name, page_size, options) {
         Ok(shared) => shared,
         Err(AttachError::Join { source: JoinError::NotAWorkspace { .. }, .. }) if any => {
             return (Entry::new(name.to_string(), page_size, "no_workspace"), None);

@@ -48,7 +48,7 @@ impl super::Plan for Plan {
         let WorkspaceAddress { name, gaddr } = self.address;
         let shared = session.attach(&name)?;
         let filled = session.locked(&shared, |guard| {
-            guard.fill(gaddr, self.byte).map_err(|error| failure::not_allocated(&name, &error))
+            guard.fill(gaddr, self.byte).map_err(|error| failure::edit(&name, &error))
         })?;
         let allocations = vec![AllocationSummary::at(self.address, &filled)];
         Ok(Outcome::done(AddressList { done: "filled", allocations }))

@@ -11,6 +11,7 @@ use tempfile::{Builder, NamedTempFile};
 use wksp_core::Allocation;
 use wksp_shmem::{SharedWorkspace, WorkspaceAddress};
 
+use crate::destination::{exists, is_stream};
 use crate::failure::{self, Failure, Kind};
 use crate::output::{Outcome, unless_closed};
 use crate::plural::Plural;
@@ -181,11 +182,6 @@ impl Plan {
     }
 }
 
-/// Whether a path leads to a pipe or device, which has no content to protect.
-fn is_stream(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
-}
-
 /// Makes a file in the directory of `path`, removed again unless it gets that name.
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -193,14 +189,6 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
         .prefix(".wksp-get-")
         .permissions(Permissions::from_mode(NEW_FILE_MODE))
         .tempfile_in(directory.unwrap_or(Path::new(".")))
-}
-
-fn exists(path: &Path) -> Failure {
-    Failure::new(
-        Kind::Failed,
-        format_args!("{} is there already", path.display()),
-        "choose another name, or say --force to replace a file",
-    )
 }
 
 #[derive(Debug, Serialize)]

@@ -25,14 +25,17 @@ pub(crate) struct Args {}
 
 impl super::Plan for Args {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
-        let listing = list(session.base());
+        let listing = list(session.base()?);
         for (_, error) in &listing.unreadable {
             session.notice("unreadable", &failure::base(error).cause);
         }
         let wanted = |size: PageSize| session.page_size().is_none_or(|wanted| wanted == size);
         let entries = listing.entries.iter().filter(|entry| wanted(entry.page_size));
         let workspaces = entries.map(|entry| Entry::new(session, entry)).collect();
-        Ok(Outcome::done(Listing { base: session.base().path().display().to_string(), workspaces }))
+        Ok(Outcome::done(Listing {
+            base: session.base()?.path().display().to_string(),
+            workspaces,
+        }))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::output::Outcome;
 use crate::session::{Session, region_of};
 use crate::size::Bytes;
 use crate::summary::{RegionSummary, WorkspaceSummary};
-use crate::{number, value};
+use crate::value;
 
 /// Creates a workspace that fills a new region.
 ///
@@ -68,33 +68,18 @@ impl Args {
         let name = value::name(&self.name)?;
         let extent = match (&self.size, &self.pages) {
             (Some(size), _) => Extent::Bytes(value::size(size)?),
-            (None, Some(pages)) => Extent::Pages(count("--pages", pages)?),
+            (None, Some(pages)) => Extent::Pages(value::count("--pages", pages)?),
             (None, None) => {
                 return Err(Failure::usage("no size was given", "say --size or --pages"));
             }
         };
-        let mode = u32::from_str_radix(&self.mode, 8).ok().filter(|&mode| mode <= 0o777);
-        let mode = mode.filter(|_| !self.mode.starts_with('+')).ok_or_else(|| {
-            Failure::usage(
-                format_args!("{:?} is no --mode", self.mode),
-                "give the nine permission bits in octal, from 0 to 777, such as 0600",
-            )
-        })?;
+        let mode = value::mode(&self.mode)?;
         let records = match (&self.part_max, &self.typical) {
-            (Some(text), _) => Records::Count(count("--part-max", text)?),
+            (Some(text), _) => Records::Count(value::count("--part-max", text)?),
             (None, Some(text)) => Records::ForAllocationsOf(value::size(text)?),
             (None, None) => Records::ForAllocationsOf(TYPICAL_ALLOCATION_BYTES),
         };
         Ok(Plan { name, extent, mode, records, seed: value::seed(&self.seed)? })
-    }
-}
-
-fn count(option: &str, text: &str) -> Result<u64, Failure> {
-    let remedy = "give a whole number of at least 1";
-    match number::parse(text) {
-        Ok(0) => Err(Failure::usage(format_args!("{option} 0 is none"), remedy)),
-        Ok(count) => Ok(count),
-        Err(error) => Err(Failure::usage(format_args!("{text:?} is no {option}: {error}"), remedy)),
     }
 }
 
@@ -105,13 +90,13 @@ impl super::Plan for Plan {
             Extent::Pages(count) => count,
             Extent::Bytes(bytes) => bytes.div_ceil(page_size.bytes()),
         };
-        self.make_directory(session, page_size)?;
+        make_directory(session, page_size)?;
         let region = NewRegionOptions { page_size, page_count, mode: self.mode };
         let options = WorkspaceOptions::default()
             .with_records(self.records)
             .with_seed(self.seed)
             .with_lock(session.lock_options());
-        let shared = SharedWorkspace::create(session.base(), &self.name, &region, &options)
+        let shared = SharedWorkspace::create(session.base()?, &self.name, &region, &options)
             .map_err(|error| failure::create(&self.name, &error))?;
         let region = region_of(&shared)?;
         Ok(Outcome::done(Created {
@@ -122,21 +107,19 @@ impl super::Plan for Plan {
     }
 }
 
-impl Plan {
-    /// Makes the directory for normal pages where the user has chosen the base directory.
-    ///
-    /// Elsewhere that it is missing means that something is not mounted.
-    fn make_directory(&self, session: &Session<'_>, page_size: PageSize) -> Result<(), Failure> {
-        let base = session.base();
-        let chosen = matches!(base.source(), BaseSource::Flag | BaseSource::Environment);
-        let path = base.directory_path(page_size);
-        if page_size != PageSize::Normal || !chosen || path.symlink_metadata().is_ok() {
-            return Ok(());
-        }
-        base.make_directory(page_size).map_err(|error| failure::base(&error))?;
-        session.notice("made_directory", &format!("made the directory {}", path.display()));
-        Ok(())
+/// Makes the directory for normal pages where the user has chosen the base directory.
+///
+/// Elsewhere that it is missing means that something is not mounted.
+pub(super) fn make_directory(session: &Session<'_>, page_size: PageSize) -> Result<(), Failure> {
+    let base = session.base()?;
+    let chosen = matches!(base.source(), BaseSource::Flag | BaseSource::Environment);
+    let path = base.directory_path(page_size);
+    if page_size != PageSize::Normal || !chosen || path.symlink_metadata().is_ok() {
+        return Ok(());
     }
+    base.make_directory(page_size).map_err(|error| failure::base(&error))?;
+    session.notice("made_directory", &format!("made the directory {}", path.display()));
+    Ok(())
 }
 
 #[derive(Debug, Serialize)]

@@ -51,7 +51,7 @@ impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let name = &self.name;
         let mut page_size = session.page_size();
-        match Region::open(session.base(), name, page_size, Access::ReadOnly) {
+        match Region::open(session.base()?, name, page_size, Access::ReadOnly) {
             Ok(region) => {
                 // The one that was looked at is the one to remove.
                 page_size = Some(region.info().page_size);
@@ -63,8 +63,8 @@ impl super::Plan for Plan {
             Err(error) => return Err(self.not_opened(&error)),
         }
         let page_size =
-            unlink(session.base(), name, page_size).map_err(|error| failure::region(&error))?;
-        let path = session.base().directory_path(page_size).join(name.as_str());
+            unlink(session.base()?, name, page_size).map_err(|error| failure::region(&error))?;
+        let path = session.base()?.directory_path(page_size).join(name.as_str());
         Ok(Outcome::done(Removed {
             name: name.to_string(),
             page_size: page_size.to_string(),

@@ -45,9 +45,7 @@ impl super::Plan for Plan {
         let WorkspaceAddress { name, gaddr } = self.address;
         let shared = session.attach(&name)?;
         let before = session.locked(&shared, |guard| match self.new_tag {
-            Some(tag) => {
-                guard.set_tag(gaddr, tag).map_err(|error| failure::not_allocated(&name, &error))
-            }
+            Some(tag) => guard.set_tag(gaddr, tag).map_err(|error| failure::edit(&name, &error)),
             None => guard
                 .allocation(gaddr)
                 .ok_or_else(|| failure::no_allocation(&name, gaddr, guard.workspace().geometry())),

@@ -1,8 +1,10 @@
 //! Failures of what is done under the lock.
 
-use wksp_core::{AllocError, FreeError, Gaddr, Geometry, Name, NotAllocated, OutsideData};
+use wksp_core::{
+    AllocError, EditError, FreeError, Gaddr, Geometry, Name, NotAllocated, OutsideData,
+};
 
-use super::{Failure, Kind, not_rebuildable};
+use super::{Failure, Kind, not_rebuildable, stranger};
 
 /// What is said when nothing was allocated.
 pub(crate) fn alloc(name: &Name, error: &AllocError) -> Failure {
@@ -40,7 +42,7 @@ pub(crate) fn alloc(name: &Name, error: &AllocError) -> Failure {
 }
 
 /// What is said of an address that belongs to no allocation.
-pub(crate) fn not_allocated(name: &Name, error: &NotAllocated) -> Failure {
+fn not_allocated(name: &Name, error: &NotAllocated) -> Failure {
     let remedy = format!("`wksp-ctl show {name}` lists the allocations");
     match *error {
         NotAllocated::Outside { gaddr, data } => Failure::new(
@@ -89,6 +91,19 @@ pub(crate) fn free(name: &Name, error: &FreeError) -> Failure {
         error => Failure::new(
             Kind::Failed,
             format_args!("cannot free in {name}: {error}"),
+            format_args!("`wksp-ctl verify {name}` shows in which state it is"),
+        ),
+    }
+}
+
+/// What is said when something was not changed.
+pub(crate) fn edit(name: &Name, error: &EditError) -> Failure {
+    match error {
+        EditError::NotAllocated(error) => not_allocated(name, error),
+        EditError::Stranger(error) => stranger(name, *error),
+        error => Failure::new(
+            Kind::Failed,
+            format_args!("cannot change an allocation of {name}: {error}"),
             format_args!("`wksp-ctl verify {name}` shows in which state it is"),
         ),
     }

@@ -50,6 +50,15 @@ fn every_field_is_documented() {
     run(&["rebuild", "demo"]);
     run(&["free", address]);
     run(&["tag-free", "demo", "7"]);
+    let checkpoint = bench.path().join("checkpoint");
+    let extracted = bench.path().join("extracted");
+    let (checkpoint, extracted) = (checkpoint.to_str().unwrap(), extracted.to_str().unwrap());
+    run(&["alloc", "demo", "100", "--tag", "7", "--align", "1"]);
+    run(&["checkpt", "demo", checkpoint]);
+    run(&["restore", "demo", checkpoint, "--yes"]);
+    run(&["inspect", checkpoint]);
+    run(&["checkpt-verify", checkpoint]);
+    run(&["extract", checkpoint, "--tag", "7", extracted]);
     run(&["reset", "demo", "--yes"]);
     // A lock word that no process can have; see `damage`.
     bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());

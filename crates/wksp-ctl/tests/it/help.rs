@@ -2,9 +2,29 @@
 
 use crate::bench::{Ran, tool};
 
-const COMMANDS: [&str; 17] = [
-    "new", "ls", "rm", "put", "get", "alloc", "free", "tag-free", "tag", "fill", "show", "usage",
-    "owner", "check", "verify", "rebuild", "reset",
+const COMMANDS: [&str; 22] = [
+    "new",
+    "ls",
+    "rm",
+    "put",
+    "get",
+    "alloc",
+    "free",
+    "tag-free",
+    "tag",
+    "fill",
+    "show",
+    "usage",
+    "owner",
+    "check",
+    "verify",
+    "rebuild",
+    "reset",
+    "checkpt",
+    "restore",
+    "inspect",
+    "checkpt-verify",
+    "extract",
 ];
 
 fn help(arguments: &[&str]) -> String {
@@ -19,7 +39,7 @@ fn the_main_help_has_commands_sizes_and_exit_codes() {
     for command in COMMANDS {
         assert!(text.lines().any(|line| line.trim().starts_with(command)), "{command}: {text}");
     }
-    for code in 0..=7 {
+    for code in (0..=7).chain([130]) {
         assert!(
             text.lines().any(|line| line.starts_with(&format!("  {code}  "))),
             "{code}: {text}"

@@ -17,10 +17,10 @@ use crate::bench::Bench;
 const VICTIM: &str = "WKSP_CTL_TEST_VICTIM";
 
 /// A process that holds the lock of `demo` and is stopped.
-struct Victim(Child);
+pub(crate) struct Victim(Child);
 
 impl Victim {
-    fn start(bench: &Bench) -> Self {
+    pub(crate) fn start(bench: &Bench) -> Self {
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "holders::a_victim_holds_the_lock", "--nocapture"])
             .env(VICTIM, bench.path())
@@ -42,7 +42,7 @@ impl Victim {
         Pid::from_raw(i32::try_from(self.0.id()).unwrap())
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         kill(self.pid(), Signal::SIGKILL).unwrap();
         self.0.wait().unwrap();
     }

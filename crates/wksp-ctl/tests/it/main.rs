@@ -3,6 +3,10 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod bench;
+mod checkpt;
+mod checkpt_damage;
+mod checkpt_golden;
+mod checkpt_stop;
 mod commands;
 mod damage;
 mod documentation;

@@ -16,7 +16,7 @@ use crate::bench::{Bench, Ran, noise};
 const NOBODY: u32 = 65534;
 
 /// All commands on a workspace called `x`, none of which may work.
-const ATTEMPTS: [&[&str]; 11] = [
+const ATTEMPTS: [&[&str]; 13] = [
     &["show", "x"],
     &["usage", "x"],
     &["alloc", "x", "100"],
@@ -28,6 +28,8 @@ const ATTEMPTS: [&[&str]; 11] = [
     &["check", "x"],
     &["verify", "x"],
     &["reset", "x", "--yes"],
+    &["checkpt", "x", "unused"],
+    &["restore", "x", "unused", "--yes"],
 ];
 
 fn refused(bench: &Bench, mention: &str) {

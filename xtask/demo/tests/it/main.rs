@@ -34,7 +34,10 @@ fn assert_succeeds(directory: &Path, arguments: &[&str], files: usize) {
     let output = demo(directory, arguments);
     let printed = printed(&output);
     assert!(output.status.success(), "{printed}");
-    assert!(printed.contains(&format!("{files} of {files} are the same as on disk")), "{printed}");
+    // From the first workspace, and from the one that was restored.
+    let same = format!("{files} of {files} are the same as on disk");
+    assert_eq!(printed.matches(&same).count(), 2, "{printed}");
+    assert!(printed.contains("Destroy  ") && printed.contains("Restore  "), "{printed}");
     assert!(printed.contains("takes the lock over"), "{printed}");
     let place = printed.lines().find_map(|line| line.split_once(" in /dev/shm/"));
     let place = place.unwrap().1.split('/').next().unwrap();
