@@ -137,8 +137,8 @@ impl<'s> Checkpoint<'s> {
     #[must_use]
     pub fn protection(&self) -> Protection {
         match (self.preview.format, self.index.digest) {
-            (Format::V2(FrameStyle::Zstd), _) => Protection::Chunks,
             (_, Some(found)) => Protection::Digest(found.digest),
+            (Format::V2(FrameStyle::Zstd), None) => Protection::Chunks,
             (_, None) => Protection::None,
         }
     }
@@ -193,6 +193,7 @@ impl<'s> Checkpoint<'s> {
     ) -> Result<u64, ReadError> {
         let footer_at = self.index.frames.last().map_or(0, |(start, _)| *start);
         let mut input = At::new(self.source, group.offset, footer_at);
+        input.seek_frame(group.offset, group.next);
         let mut frame = Frame::new(&mut input, codec);
         let entries = self.index.entries.iter().skip(group.first).take(group.count);
         for entry in entries.clone() {

@@ -2,7 +2,8 @@
 //!
 //! It is the CRC-32 of the checkpoint, which tells damage, not malice.
 //! In v1 it stands behind the final tag, in a v2 file at the end of the user info, and in a v2
-//! stream, where nothing can be patched, in volumes without allocations, one for each bit.
+//! stream or with zstd, where nothing can be patched, in volumes without allocations, one for each
+//! bit.
 //! A file with a digest in the user info has a second volume without groups, to say so.
 
 use crc32fast::Hasher;
@@ -35,7 +36,7 @@ pub enum Protection {
     None,
     /// A digest of the checkpoint.
     Digest(u32),
-    /// A checksum in each compressed chunk.
+    /// A checksum in each compressed chunk, which does not say that it is the right chunk.
     Chunks,
 }
 
@@ -160,20 +161,30 @@ pub(crate) fn check(
             return Err(Problem::DigestMark.at(offset));
         }
     }
-    let shares = usize::try_from(found.covered_bytes.div_ceil(SHARE_BYTES)).unwrap_or(usize::MAX);
+    match of_source(source, found.covered_bytes, found.digits_at, control)? {
+        digest if digest == found.digest => Ok(()),
+        digest => Err(ReadError::Digest { expected: found.digest, found: digest }),
+    }
+}
+
+/// The digest of the first `bytes` bytes of a source, all of which are read.
+pub(crate) fn of_source(
+    source: &dyn ReadAt,
+    bytes: u64,
+    digits_at: Option<u64>,
+    control: &Control<'_>,
+) -> Result<u32, ReadError> {
+    let shares = usize::try_from(bytes.div_ceil(SHARE_BYTES)).unwrap_or(usize::MAX);
     let partial = parallel::map(control, shares, Vec::new, |block, share| {
         let lo = (share as u64).saturating_mul(SHARE_BYTES);
-        let hi = lo.saturating_add(SHARE_BYTES).min(found.covered_bytes);
-        of_range(source, found.digits_at, lo..hi, block)
+        let hi = lo.saturating_add(SHARE_BYTES).min(bytes);
+        of_range(source, digits_at, lo..hi, block)
     })?;
     let mut all = Hasher::new();
     for partial in &partial {
         all.combine(partial);
     }
-    match all.finalize() {
-        digest if digest == found.digest => Ok(()),
-        digest => Err(ReadError::Digest { expected: found.digest, found: digest }),
-    }
+    Ok(all.finalize())
 }
 
 fn of_range(

@@ -19,6 +19,8 @@ pub(crate) struct Entry {
 pub(crate) struct Group {
     /// Where its frame begins.
     pub(crate) offset: u64,
+    /// Where the next frame begins.
+    pub(crate) next: u64,
     /// Its first entry.
     pub(crate) first: usize,
     /// The number of its entries.
@@ -45,6 +47,9 @@ pub(crate) struct Index {
     /// Behind the last byte.
     pub(crate) end: u64,
 }
+
+/// From this many allocations on, each time they have doubled, they are checked for overlaps.
+const OVERLAP_CHECK_MIN: u64 = 1 << 16;
 
 /// The rules for allocations, applied as they are met.
 #[derive(Debug)]
@@ -74,6 +79,11 @@ impl Entries {
         }
         if count >= self.max {
             return Err(ReadError::TooMany { max: self.max });
+        }
+        // A few compressed bytes can say the same range a million times: find out before the list
+        // takes much more memory than an honest one.
+        if count >= OVERLAP_CHECK_MIN && count.is_power_of_two() {
+            by_address(&self.all)?;
         }
         let bytes = size_of::<Entry>();
         self.all.try_reserve(1).map_err(|_| ReadError::Memory { bytes })?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::error::ReadError;
+use crate::error::{Problem, ReadError};
 use crate::sink::Append;
 use crate::source::ReadAt;
 
@@ -68,6 +68,8 @@ pub(crate) struct At<'s> {
     /// Behind the last byte of the buffer.
     offset: u64,
     end: u64,
+    /// Where, before `end`, something begins that what is read now must not reach into.
+    next: Option<u64>,
     buffer: Buffer,
     /// How many bytes to read next: few behind a jump, more and more while going on.
     step: usize,
@@ -76,7 +78,27 @@ pub(crate) struct At<'s> {
 impl<'s> At<'s> {
     /// Begins at `offset`, and ends at `end`, which is not behind the end of the source.
     pub(crate) fn new(source: &'s dyn ReadAt, offset: u64, end: u64) -> Self {
-        Self { source, offset, end, buffer: Buffer::default(), step: FIRST_BYTES }
+        Self { source, offset, end, next: None, buffer: Buffer::default(), step: FIRST_BYTES }
+    }
+
+    /// Goes to a frame at `offset`, behind which another one begins at `next`.
+    ///
+    /// So no byte is read for two frames, and what all frames together cost is bounded by the bytes
+    /// of the source.
+    pub(crate) fn seek_frame(&mut self, offset: u64, next: u64) {
+        self.seek(offset);
+        self.next = Some(next).filter(|&next| next < self.end);
+    }
+
+    /// Fails unless there are `bytes` bytes more.
+    fn check(&self, bytes: u64) -> Result<(), ReadError> {
+        let end = self.next.unwrap_or(self.end);
+        match self.position().checked_add(bytes) {
+            Some(position) if position <= end => Ok(()),
+            _ => Err(self.next.map_or(ReadError::Truncated { offset: end }, |next| {
+                Problem::FrameOverlap.at(next)
+            })),
+        }
     }
 
     /// Goes to another place, which costs nothing if it is in the buffer.
@@ -126,24 +148,17 @@ impl Input for At<'_> {
     }
 
     fn take(&mut self, bytes: usize) -> Result<&[u8], ReadError> {
+        self.check(bytes as u64)?;
         if self.buffer.len() < bytes {
-            let position = self.position();
-            if self.end.saturating_sub(position) < bytes as u64 {
-                return Err(ReadError::Truncated { offset: self.end });
-            }
             self.fill(bytes)?;
         }
         Ok(self.buffer.take(bytes))
     }
 
     fn skip(&mut self, bytes: u64) -> Result<(), ReadError> {
-        match self.position().checked_add(bytes) {
-            Some(position) if position <= self.end => {
-                self.seek(position);
-                Ok(())
-            }
-            _ => Err(ReadError::Truncated { offset: self.end }),
-        }
+        self.check(bytes)?;
+        self.seek(self.position().saturating_add(bytes));
+        Ok(())
     }
 
     fn rest(&mut self, most: usize) -> Result<&[u8], ReadError> {

@@ -35,7 +35,7 @@ pub struct Restored {
     pub allocations: u64,
     /// Their bytes.
     pub data_bytes: u64,
-    /// Whether a digest or checksums say that they are what was written.
+    /// Whether a digest says that they are what was written.
     pub is_protected: bool,
 }
 
@@ -157,7 +157,7 @@ impl Checkpoint<'_> {
         Restored {
             allocations: self.allocations().len() as u64,
             data_bytes: self.data_bytes(),
-            is_protected: self.protection() != Protection::None,
+            is_protected: matches!(self.protection(), Protection::Digest(_)),
         }
     }
 

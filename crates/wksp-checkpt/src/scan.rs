@@ -65,7 +65,10 @@ pub(crate) fn v2_stream(
                 for bytes in scan.last_sizes() {
                     frame.skip(bytes)?;
                 }
-                frame.end()?;
+                let next = frame.end()?;
+                if let Some(group) = scan.index.groups.last_mut() {
+                    group.next = next;
+                }
                 groups.push((offset, count));
             }
             Command::Appendix { group_count, previous } => {
@@ -155,19 +158,42 @@ pub(crate) fn v2_by_offset(
         volumes.push((at, end, groups));
         (before, at) = (at, previous);
     }
+    let starts = starts(&volumes, volumes_offset)?;
     for (at, end, groups) in volumes.into_iter().rev() {
         let group_count = groups.len() as u64;
         for (offset, listed) in groups {
             go(&mut input, offset, footer_at)?;
+            let behind = starts.partition_point(|&start| start <= offset);
+            let next = starts.get(behind).copied().unwrap_or(footer_at);
+            input.seek_frame(offset, next);
             let mut frame = Frame::new(&mut input, &mut codec);
             let first = frame.command()?;
             let count = scan.group(&mut frame, offset, first)?;
             same("the count of a group", count, listed).map_err(|problem| problem.at(offset))?;
-            scan.check_raw_end(footer_at)?;
+            scan.end_group(next, footer_at)?;
         }
         scan.volume(at, end, group_count)?;
     }
     scan.finish(head, &footer, volumes_offset, footer_at)
+}
+
+/// Where the frames behind the info frame begin, but for the footer, in ascending order.
+fn starts(volumes: &[(u64, u64, Listed)], volumes_offset: u64) -> Result<Vec<u64>, ReadError> {
+    let count = volumes.iter().fold(1, |count: usize, (_, _, groups)| {
+        count.saturating_add(1).saturating_add(groups.len())
+    });
+    let mut starts = Vec::new();
+    let bytes = count.saturating_mul(size_of::<u64>());
+    starts.try_reserve_exact(count).map_err(|_| ReadError::Memory { bytes })?;
+    starts.push(volumes_offset);
+    for (at, _, groups) in volumes {
+        starts.push(*at);
+        starts.extend(groups.iter().map(|(offset, _)| *offset));
+    }
+    starts.sort_unstable();
+    let twice = starts.iter().zip(starts.iter().skip(1)).find(|(one, other)| one == other);
+    twice.map_or(Ok(()), |(one, _)| Err(Problem::FrameOverlap.at(*one)))?;
+    Ok(starts)
 }
 
 /// Reads the rest of an appendix frame: offset and count of each group.
@@ -233,7 +259,8 @@ impl Scan {
         let count = entries.len();
         let bytes = size_of::<Group>();
         self.index.groups.try_reserve(1).map_err(|_| ReadError::Memory { bytes })?;
-        self.index.groups.push(Group { offset, first: start, count });
+        // Where the next frame begins is known only when this one has been read.
+        self.index.groups.push(Group { offset, next: offset, first: start, count });
         Ok(count as u64)
     }
 
@@ -244,14 +271,17 @@ impl Scan {
         entries.map(|entry| entry.allocation.range.bytes())
     }
 
-    /// Checks that the bytes of the last entry lie before `end`, if they are not compressed.
-    fn check_raw_end(&self, end: u64) -> Result<(), ReadError> {
-        let Some(Entry { allocation, at: Some(at) }) = self.entries.all.last() else {
-            return Ok(());
-        };
+    /// Ends a group read by offset, behind which a frame begins at `next`, the footer if no other:
+    /// checks that the bytes of its last entry lie before that, if they are not compressed.
+    fn end_group(&mut self, next: u64, footer_at: u64) -> Result<(), ReadError> {
+        let Some(group) = self.index.groups.last_mut() else { return Ok(()) };
+        group.next = next;
+        let last = self.entries.all.get(group.first..).and_then(|entries| entries.last());
+        let Some(Entry { allocation, at: Some(at) }) = last else { return Ok(()) };
         match at.checked_add(allocation.range.bytes()) {
-            Some(behind) if behind <= end => Ok(()),
-            _ => Err(ReadError::Truncated { offset: end }),
+            Some(behind) if behind <= next => Ok(()),
+            Some(behind) if behind <= footer_at => Err(Problem::FrameOverlap.at(next)),
+            _ => Err(ReadError::Truncated { offset: footer_at }),
         }
     }
 

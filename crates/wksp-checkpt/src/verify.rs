@@ -26,12 +26,12 @@ impl<'v, 's> Verified<'v, 's> {
         self.checkpoint
     }
 
-    /// Whether a digest or checksums say that the content is what was written.
+    /// Whether a digest says that the content is what was written.
     ///
     /// If not, the checkpoint is well formed, but unverified.
     #[must_use]
     pub fn is_protected(&self) -> bool {
-        self.checkpoint.protection() != Protection::None
+        matches!(self.checkpoint.protection(), Protection::Digest(_))
     }
 }
 
@@ -46,6 +46,10 @@ impl<'s> Checkpoint<'s> {
     pub fn verify(&self, control: &Control<'_>) -> Result<Verified<'_, 's>, ReadError> {
         self.check_digest(control)?;
         let frames = if self.frames() == FrameStyle::Raw {
+            if self.index.digest.is_none() {
+                // That every byte can be read must be known before anything is given up for it.
+                digest::of_source(self.source, self.index.end, None, control)?;
+            }
             self.frames_of_groups(control)?
         } else {
             self.decompress(control)?

@@ -23,7 +23,7 @@ pub struct WriteOptions<'o> {
     pub tags: Option<&'o [Tag]>,
     /// What to say about where it comes from.
     pub provenance: Provenance,
-    /// Whether v1, raw and LZ4 get a digest; zstd has checksums always.
+    /// Whether there is to be a digest; the chunks of zstd have checksums in any case.
     pub digest: bool,
     /// Threads, cancellation and progress.
     pub control: Control<'o>,
@@ -88,7 +88,6 @@ pub fn write<'s, P: Party + Sync>(
     let frames = style.frames();
     let order = if frames.is_some() { Order::V2 } else { Order::V1 };
     let content = Content::list(guard, tags, order)?;
-    let digest = digest && frames != Some(FrameStyle::Zstd);
     let mut to = Writing { style, origin, provenance, content, data: workspace, control, digest };
     let protection = match frames {
         None => to.v1(sink.into()),
@@ -125,8 +124,10 @@ impl Writing<'_> {
     }
 
     fn v2(&mut self, sink: Sink<'_>, header: Header) -> Result<(u64, Protection), WriteError> {
-        // A file gets its digest into the user info, which can be patched; a stream into volumes.
-        let is_marked = self.digest && matches!(sink, Sink::WriteAt(_));
+        // A file gets its digest into the user info, which can be patched unless it is compressed;
+        // a stream and what is compressed get it into volumes.
+        let is_marked =
+            self.digest && matches!(sink, Sink::WriteAt(_)) && header.frames != FrameStyle::Zstd;
         let mut encoder = Encoder::new(self.style)?;
         let mut output = Output::new(sink, self.digest);
         output.put(&header.to_bytes())?;
@@ -175,7 +176,7 @@ impl Writing<'_> {
         output.put(&footer.to_bytes(header))?;
 
         let protection = match (header.frames, stream_digest.or_else(|| output.digest())) {
-            (FrameStyle::Zstd, _) => Protection::Chunks,
+            (FrameStyle::Zstd, None) => Protection::Chunks,
             (_, None) => Protection::None,
             (_, Some(digest)) => {
                 if is_marked {

@@ -215,3 +215,37 @@ fn progress_adds_up() {
         assert_eq!(last.swap(0, Ordering::Relaxed), total);
     }
 }
+
+/// A source of which a part cannot be read.
+struct Scratched {
+    bytes: Vec<u8>,
+    scratch: std::ops::Range<u64>,
+}
+
+impl ReadAt for Scratched {
+    fn bytes(&self) -> io::Result<u64> {
+        ReadAt::bytes(&self.bytes)
+    }
+
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        if offset < self.scratch.end && self.scratch.start < offset + to.len() as u64 {
+            return Err(io::Error::other("a scratch"));
+        }
+        self.bytes.read_at(offset, to)
+    }
+}
+
+#[test]
+fn verification_reads_every_byte_of_every_style() {
+    let mut heap = filled(&[300_000, 300_000], 8, 5);
+    for style in STYLES {
+        for digest in [true, false] {
+            let bytes = file(&mut heap, &WriteOptions { digest, ..options(style) });
+            let middle = bytes.len() as u64 / 2;
+            let source = Scratched { bytes, scratch: middle..middle + 1 };
+            let refused = Checkpoint::open(&source)
+                .and_then(|checkpoint| checkpoint.verify(&threads(1)).map(drop));
+            assert!(matches!(refused, Err(ReadError::Source { .. })), "{style:?}: {refused:?}");
+        }
+    }
+}

@@ -8,5 +8,6 @@ mod damage;
 mod faults;
 mod files;
 mod golden;
+mod greedy;
 mod heap;
 mod written;

@@ -104,12 +104,6 @@ impl Args {
                 ));
             }
         };
-        if self.no_digest && matches!(style, Style::Zstd { .. }) {
-            return Err(Failure::usage(
-                "--style zstd has checksums instead of a digest, and has them always",
-                "leave --no-digest out, or choose another style",
-            ));
-        }
         let tags = self.tags.iter().map(|text| value::tag(text)).collect::<Result<Vec<_>, _>>()?;
         Ok(Plan {
             name: value::name(&self.name)?,
@@ -231,6 +225,7 @@ impl Plan {
     const fn place(&self, protection: Protection, is_stream: bool) -> Option<&'static str> {
         match (protection, self.style) {
             (Protection::Digest(_), Style::V1) => Some("end"),
+            (Protection::Digest(_), Style::Zstd { .. }) => Some("volumes"),
             (Protection::Digest(_), _) => Some(if is_stream { "volumes" } else { "user_info" }),
             (Protection::Chunks, _) => Some("chunks"),
             _ => None,

@@ -267,10 +267,12 @@ fn many_allocations_are_extracted_in_one_go() {
 #[test]
 fn without_a_digest_a_checkpoint_is_called_unverified() {
     let bench = filled();
-    for style in ["v1", "v2", "v3"] {
+    for style in STYLES {
         let file = path(&bench, style);
         let written = bench.json(["checkpt", "demo", &file, "--style", style, "--no-digest"]);
-        assert_eq!(written["protection"]["kind"], "none");
+        // Those of zstd say that each chunk is whole, not that it is the right one.
+        let kind = if style == "zstd" { "checksums" } else { "none" };
+        assert_eq!(written["protection"]["kind"], kind);
         let verify = bench.json(["checkpt-verify", &file]);
         assert_eq!(verify["state"], "unverified");
         let text = bench.ok(["checkpt-verify", &file]);
@@ -280,9 +282,6 @@ fn without_a_digest_a_checkpoint_is_called_unverified() {
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), note.as_str()));
         assert!(ran.text().contains("unverified") && !ran.text().contains(" verified"), "{ran:?}");
     }
-    let file = checkpt(&bench, "zstd");
-    assert_eq!(bench.json(["checkpt-verify", &file])["protection"]["kind"], "checksums");
-    assert_eq!(bench.json(["checkpt-verify", &file])["state"], "verified");
 }
 
 #[test]
@@ -295,7 +294,6 @@ fn what_makes_no_sense_is_refused() {
         (&["checkpt", "demo", &out, "--level", "3"], 2, "--style v3"),
         (&["checkpt", "demo", &out, "--style", "zstd", "--level", "0"], 2, "\"0\""),
         (&["checkpt", "demo", &out, "--style", "zstd", "--level", "23"], 2, "23"),
-        (&["checkpt", "demo", &out, "--style", "zstd", "--no-digest"], 2, "checksums"),
         (&["checkpt", "demo", &out, "--threads", "0"], 2, "--threads 0"),
         (&["checkpt", "demo", &out, "--threads", "99999"], 2, "99999"),
         (&["checkpt", "demo", &out, "--tag", "0"], 2, "0 is no tag"),
