@@ -3,6 +3,7 @@
 mod ci;
 mod command;
 mod demo;
+mod fuzz;
 mod house;
 mod no_std;
 mod repository;
@@ -26,6 +27,8 @@ enum Command {
     Ci(ci::Options),
     /// Shows processes sharing a workspace, and one of them killed inside an allocation
     Demo(demo::Options),
+    /// Gives the readers of checkpoints and workspaces bytes that libFuzzer makes up
+    Fuzz(fuzz::Options),
     /// Checks the house rules that no compiler knows
     House,
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Ci(options) => ci::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::House => house::run(),
     };
     match done {

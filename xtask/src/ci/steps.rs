@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::Options;
 use crate::command::{cargo, output_of, run, run_tests};
 use crate::tally::Tally;
-use crate::{demo, house, no_std, tools};
+use crate::{demo, fuzz, house, no_std, tools};
 
 /// A named part of the whole.
 pub(super) struct Step {
@@ -36,6 +36,7 @@ pub(super) const STEPS: &[Step] = &[
         does: "the inner crates link without std and allocator",
         run: no_std_step,
     },
+    Step { name: "fuzz", does: "no reader minds what the bytes are, in short", run: fuzz_step },
     Step { name: "demo", does: "the demonstration loses nothing", run: demo_step },
 ];
 
@@ -55,6 +56,7 @@ fn tools_step(options: &Options) -> Result<Tally> {
 fn format(_: &Options) -> Result<Tally> {
     run(&mut cargo(["fmt", "--all", "--check"]))?;
     no_std::check_format()?;
+    fuzz::check_format()?;
     Ok(Tally::default())
 }
 
@@ -67,6 +69,7 @@ fn clippy(_: &Options) -> Result<Tally> {
     run(cargo(["clippy", "--workspace", "--all-targets", "--all-features"]).args(deny))?;
     // What is published has no features but the default ones, and other code for it.
     run(cargo(["clippy", "--workspace", "--exclude", "wksp-demo"]).args(deny))?;
+    fuzz::clippy()?;
     Ok(Tally::default())
 }
 
@@ -134,6 +137,10 @@ fn doc(_: &Options) -> Result<Tally> {
 
 fn no_std_step(_: &Options) -> Result<Tally> {
     no_std::run().map(|()| Tally::default())
+}
+
+fn fuzz_step(_: &Options) -> Result<Tally> {
+    fuzz::short()
 }
 
 fn demo_step(_: &Options) -> Result<Tally> {
