@@ -175,12 +175,12 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
         Ok(outcome)
     }
 
-    /// Runs an operation whose outcome a rebuild completes, if it comes across damage.
+    /// Ends a change that has begun with an operation whose outcome a rebuild completes, if it comes
+    /// across damage.
     pub(crate) fn settle(
         &mut self,
-        operation: impl Fn(Index<'m>) -> Result<(), Damage>,
+        operation: impl FnOnce(Index<'m>) -> Result<(), Damage>,
     ) -> Result<(), RebuildError> {
-        self.begin_change()?;
         operation(self.index()).or_else(|damage| self.rebuild_after(damage))?;
         self.changing = false;
         Ok(())

@@ -105,11 +105,8 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
         // This rebuilds the index of what is now empty, so `write` may fail or panic.
         self.reset(seed).map_err(ReplaceError::Rebuild)?;
         write(self.workspace()).map_err(ReplaceError::Write)?;
-        self.settle(|index| {
-            commit(index, allocations);
-            Ok(())
-        })
-        .map_err(ReplaceError::Rebuild)?;
+        self.begin_change().map_err(|stranger| ReplaceError::Rebuild(stranger.into()))?;
+        commit(self.index(), allocations);
         self.rebuild(seed).map_err(ReplaceError::Rebuild)
     }
 }
