@@ -1,65 +1,67 @@
 //! Checkpoint and restore against memcpy, plain writes and reads, and the compressors alone.
 //!
-//! `WKSP_BENCH_DIR` names a directory of files to take as data, `/usr` if it is not set, and
-//! `WKSP_BENCH_MIB` how much of it.
+//! Each row alternates with its yardstick, and gives the medians of both and their ratio.
+//! `WKSP_BENCH_DIR` names a directory of files to take as data, `/usr` if it is not set,
+//! `WKSP_BENCH_MIB` how much of it, and an argument which rows: those that contain it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that panics failed")]
 #![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "as above")]
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use lz4::block::{CompressionMode, compress_bound, compress_to_buffer, decompress_to_buffer};
 use wksp_checkpt::publish::Draft;
 use wksp_checkpt::{Checkpoint, Control, RestoreOptions, Style, WriteOptions, write};
 use wksp_core::{Align, Block, Format, Geometry, Memory, Name, Solo, Tag, Workspace};
 
+/// The size of the pieces in which the compressors alone get the data: that of an LZ4 chunk.
+const CHUNK: usize = 64 * 1024;
+
 fn main() {
     // Under `cargo test` benchmarks run as well; then a little data will do.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let mib = std::env::var("WKSP_BENCH_MIB").ok().and_then(|mib| mib.parse().ok());
-    let most = mib.unwrap_or(if is_bench { 1024 } else { 8 }) << 20;
+    let most = mib.unwrap_or(if is_bench { 512 } else { 8 }) << 20;
     let directory = std::env::var_os("WKSP_BENCH_DIR").map_or("/usr".into(), PathBuf::from);
-    let mut pieces = Vec::new();
-    let mut total = 0;
+    let (mut pieces, mut total) = (Vec::new(), 0);
     collect(&directory, &mut pieces, &mut total, most);
     println!("{total} bytes in {} allocations", pieces.len());
-    println!("{:28} {:>10} {:>9}", "", "GB/s", "");
 
     let part_max = 2 * pieces.len() as u64 + 16;
     let geometry = Geometry::new(part_max, total as u64 + 64 * part_max).unwrap();
     let (mut source, mut target) = (blocks(&geometry), blocks(&geometry));
     let workspace = format(&mut source, geometry);
     for piece in &pieces {
-        let gaddr = workspace
-            .lock()
-            .unwrap()
-            .alloc(Align::CACHE_LINE, piece.len() as u64, Tag::new(1).unwrap())
-            .unwrap();
-        workspace.copy_in(gaddr, piece).unwrap();
+        let tag = Tag::new(1).unwrap();
+        let gaddr = workspace.lock().unwrap().alloc(Align::CACHE_LINE, piece.len() as u64, tag);
+        workspace.copy_in(gaddr.unwrap(), piece).unwrap();
     }
     let other = format(&mut target, geometry);
-
     let all: Vec<u8> = pieces.concat();
-    let mut copy = vec![1; all.len()];
-    let memcpy = best(|| copy.copy_from_slice(&all));
-    report("memcpy", total, memcpy, None);
-    let plain = best_after(scratch, |mut file| {
-        file.write_all(&all).unwrap();
+    let copy = RefCell::new(vec![1; all.len()]);
+    let in_cache = scratch();
+    in_cache.write_all_at(&all, 0).unwrap();
+    let mut lz4 = Chunks::new(&all, compress_bound(CHUNK).unwrap(), |from, to| {
+        compress_to_buffer(from, Some(CompressionMode::DEFAULT), false, to).unwrap()
     });
-    report("plain write", total, plain, None);
-    let file = scratch();
-    file.write_all_at(&all, 0).unwrap();
-    let read = best(|| file.read_exact_at(&mut copy, 0).unwrap());
-    report("plain read", total, read, None);
-    let (lz4_out, lz4_in) = lz4(&all);
-    report("LZ4 library, compress", total, lz4_out, None);
-    report("LZ4 library, decompress", total, lz4_in, None);
-    let (zstd_out, zstd_in) = zstd(&all);
-    report("zstd library, compress", total, zstd_out, None);
-    report("zstd library, decompress", total, zstd_in, None);
-    drop(copy);
+    let mut compressor = zstd_safe::CCtx::create();
+    let mut zstd = Chunks::new(&all, zstd_safe::compress_bound(CHUNK), |from, to| {
+        compressor.compress(to, from, 3).unwrap()
+    });
+    let mut decompressor = zstd_safe::DCtx::create();
+    drop(pieces);
+
+    let table = Table { bytes: total, filter, rounds: if is_bench { 7 } else { 1 } };
+    table.head();
+    let mut memcpy = || copy.borrow_mut().copy_from_slice(&all);
+    let mut read_to = vec![1; all.len()];
+    table.row("plain read", &mut memcpy, || in_cache.read_exact_at(&mut read_to, 0).unwrap());
+    drop(read_to);
 
     for (style, name) in [
         (Style::V1, "v1"),
@@ -67,82 +69,127 @@ fn main() {
         (Style::Lz4, "LZ4"),
         (Style::Zstd { level: 3 }, "zstd"),
     ] {
-        for digest in [false, true] {
-            if digest && matches!(style, Style::Zstd { .. }) {
-                continue;
+        for (digest, threads) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
+            let control = Control { threads: threads.try_into().unwrap(), ..Control::default() };
+            let options = WriteOptions { style, digest, control, ..WriteOptions::default() };
+            let restore = RestoreOptions { control, ..RestoreOptions::default() };
+            let with = if digest { "digest" } else { "bare" };
+            let called = |what: &str| format!("{name} {with} {threads}t {what}");
+            let mut yard_out: Box<dyn FnMut()> = match style {
+                Style::Lz4 => Box::new(|| lz4.compress()),
+                Style::Zstd { .. } => Box::new(|| zstd.compress()),
+                _ => Box::new(|| scratch().write_all(&all).unwrap()),
+            };
+            table.row(&called("write"), &mut *yard_out, || {
+                write(&workspace.lock().unwrap(), &scratch(), &options).unwrap();
+            });
+            drop(yard_out);
+            let file = scratch();
+            let written = write(&workspace.lock().unwrap(), &file, &options).unwrap();
+            if threads == 1 && !digest {
+                println!("{name} takes {:.3} of the data", written.bytes as f64 / total as f64);
             }
-            for threads in [1, 2] {
-                let control =
-                    Control { threads: threads.try_into().unwrap(), ..Control::default() };
-                let options = WriteOptions { style, digest, control, ..WriteOptions::default() };
-                let (yard_out, yard_in) = match style {
-                    Style::Lz4 => (lz4_out / threads as f64, lz4_in / threads as f64),
-                    Style::Zstd { .. } => (zstd_out / threads as f64, zstd_in / threads as f64),
-                    _ => (plain, memcpy / threads as f64),
-                };
-                let with = if digest { "digest" } else { "bare" };
-                let seconds = best_after(scratch, |file| {
-                    write(&workspace.lock().unwrap(), &file, &options).unwrap();
-                });
-                report(&format!("{name} {with} {threads}t write"), total, seconds, Some(yard_out));
-                let file = scratch();
-                let written = write(&workspace.lock().unwrap(), &file, &options).unwrap();
-                let verify = best(|| {
-                    Checkpoint::open(&file).unwrap().verify(&control).unwrap();
-                });
-                report(&format!("{name} {with} {threads}t verify"), total, verify, None);
-                let seconds = best(|| {
-                    let checkpoint = Checkpoint::open(&file).unwrap();
-                    let options = RestoreOptions { control, ..RestoreOptions::default() };
-                    let verified = checkpoint.verify(&control).unwrap();
-                    verified.restore(&mut other.lock().unwrap(), &options).unwrap();
-                });
-                report(&format!("{name} {with} {threads}t restore"), total, seconds, Some(yard_in));
-                let seconds = best_after(
-                    || other.lock().unwrap().reset(None).unwrap(),
-                    |()| {
-                        let checkpoint = Checkpoint::open(&file).unwrap();
-                        let options = RestoreOptions { control, ..RestoreOptions::default() };
-                        let mut guard = other.lock().unwrap();
-                        checkpoint.restore_into_empty(&mut guard, &options).unwrap();
-                    },
-                );
-                report(
-                    &format!("{name} {with} {threads}t into empty"),
-                    total,
-                    seconds,
-                    Some(yard_in),
-                );
-                if threads == 1 && !digest {
-                    println!("{name} takes {:.3} of the data", written.bytes as f64 / total as f64);
-                }
-            }
+            let mut yard_in: Box<dyn FnMut()> = match style {
+                Style::Lz4 => Box::new(|| {
+                    lz4.decompress(&mut copy.borrow_mut(), |from, to| {
+                        decompress_to_buffer(from, i32::try_from(to.len()).ok(), to).unwrap();
+                    })
+                }),
+                Style::Zstd { .. } => Box::new(|| {
+                    zstd.decompress(&mut copy.borrow_mut(), |from, to| {
+                        decompressor.decompress(to, from).unwrap();
+                    })
+                }),
+                _ => Box::new(&mut memcpy),
+            };
+            table.row(&called("verify"), &mut *yard_in, || {
+                Checkpoint::open(&file).unwrap().verify(&control).unwrap();
+            });
+            table.row(&called("restore"), &mut *yard_in, || {
+                let checkpoint = Checkpoint::open(&file).unwrap();
+                let verified = checkpoint.verify(&control).unwrap();
+                verified.restore(&mut other.lock().unwrap(), &restore).unwrap();
+            });
+            table.row(&called("into empty"), &mut *yard_in, || {
+                other.lock().unwrap().reset(None).unwrap();
+                let checkpoint = Checkpoint::open(&file).unwrap();
+                checkpoint.restore_into_empty(&mut other.lock().unwrap(), &restore).unwrap();
+            });
         }
     }
 }
 
-fn report(what: &str, bytes: usize, seconds: f64, yardstick: Option<f64>) {
-    let rate = bytes as f64 / seconds / 1e9;
-    match yardstick {
-        Some(yardstick) => println!("{what:28} {rate:10.2} {:9.2}", yardstick / seconds),
-        None => println!("{what:28} {rate:10.2}"),
+/// Rows of a benchmark against a yardstick.
+struct Table {
+    bytes: usize,
+    filter: Option<String>,
+    rounds: usize,
+}
+
+impl Table {
+    fn head(&self) {
+        println!("{:24} {:>9} {:>10} {:>7}", "", "GB/s", "yardstick", "ratio");
+    }
+
+    fn row(&self, what: &str, mut yardstick: impl FnMut(), mut ours: impl FnMut()) {
+        if self.filter.as_ref().is_some_and(|filter| !what.contains(filter.as_str())) {
+            return;
+        }
+        let (mut theirs, mut times, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            let (yard, time) = (seconds(&mut yardstick), seconds(&mut ours));
+            theirs.push(yard);
+            times.push(time);
+            ratios.push(yard / time);
+        }
+        let rate = |times| self.bytes as f64 / median(times) / 1e9;
+        let (ours, theirs, ratio) = (rate(times), rate(theirs), median(ratios));
+        println!("{what:24} {ours:9.2} {theirs:10.2} {ratio:7.2}");
     }
 }
 
-/// The best of three times, in seconds.
-fn best(run: impl FnMut()) -> f64 {
-    let mut run = run;
-    best_after(|| (), |()| run())
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
-fn best_after<T>(prepare: impl Fn() -> T, mut run: impl FnMut(T)) -> f64 {
-    let times = (0..3).map(|_| {
-        let prepared = prepare();
-        let start = Instant::now();
-        run(prepared);
-        start.elapsed().as_secs_f64()
-    });
-    times.fold(f64::INFINITY, f64::min)
+fn seconds(mut run: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
+}
+
+/// The data in chunks, and each of them compressed on its own.
+struct Chunks<'a, C> {
+    all: &'a [u8],
+    compressed: Vec<Vec<u8>>,
+    room: Vec<u8>,
+    compress: C,
+}
+
+impl<'a, C: FnMut(&[u8], &mut [u8]) -> usize> Chunks<'a, C> {
+    fn new(all: &'a [u8], bound: usize, mut compress: C) -> Self {
+        let mut room = vec![0; bound];
+        let mut keep = |chunk| {
+            let bytes = compress(chunk, &mut room);
+            room[..bytes].to_vec()
+        };
+        let compressed = all.chunks(CHUNK).map(&mut keep).collect();
+        Self { all, compressed, room, compress }
+    }
+
+    fn compress(&mut self) {
+        for chunk in self.all.chunks(CHUNK) {
+            (self.compress)(chunk, &mut self.room);
+        }
+    }
+
+    /// Decompresses all of them to where they would be read.
+    fn decompress(&self, to: &mut [u8], mut decompress: impl FnMut(&[u8], &mut [u8])) {
+        for (chunk, compressed) in to.chunks_mut(CHUNK).zip(&self.compressed) {
+            decompress(compressed, chunk);
+        }
+    }
 }
 
 fn scratch() -> File {
@@ -179,50 +226,4 @@ fn collect(directory: &Path, pieces: &mut Vec<Vec<u8>>, total: &mut usize, most:
             }
         }
     }
-}
-
-const CHUNK: usize = 64 * 1024;
-
-fn lz4(all: &[u8]) -> (f64, f64) {
-    let mut to = vec![0; lzzzz::lz4::max_compressed_size(CHUNK)];
-    let mut chunks = Vec::new();
-    for chunk in all.chunks(CHUNK) {
-        let bytes = lzzzz::lz4::compress(chunk, &mut to, 1).unwrap();
-        chunks.push(to[..bytes].to_vec());
-    }
-    let out = best(|| {
-        for chunk in all.chunks(CHUNK) {
-            lzzzz::lz4::compress(chunk, &mut to, 1).unwrap();
-        }
-    });
-    let mut back = vec![0; CHUNK];
-    let back = best(|| {
-        for chunk in &chunks {
-            lzzzz::lz4::decompress(chunk, &mut back).unwrap();
-        }
-    });
-    (out, back)
-}
-
-fn zstd(all: &[u8]) -> (f64, f64) {
-    let mut to = vec![0; zstd_safe::compress_bound(CHUNK)];
-    let mut context = zstd_safe::CCtx::create();
-    let mut chunks = Vec::new();
-    for chunk in all.chunks(CHUNK) {
-        let bytes = context.compress(&mut to[..], chunk, 3).unwrap();
-        chunks.push(to[..bytes].to_vec());
-    }
-    let out = best(|| {
-        for chunk in all.chunks(CHUNK) {
-            context.compress(&mut to[..], chunk, 3).unwrap();
-        }
-    });
-    let mut context = zstd_safe::DCtx::create();
-    let mut back = vec![0; CHUNK];
-    let back = best(|| {
-        for chunk in &chunks {
-            context.decompress(&mut back[..], chunk).unwrap();
-        }
-    });
-    (out, back)
 }

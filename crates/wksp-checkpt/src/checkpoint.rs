@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io::Read;
 
+use crc32fast::Hasher;
 use wksp_core::Allocation;
 
 use crate::digest::Protection;
 use crate::error::{Problem, ReadError};
 use crate::frame::{Codec, Frame};
 use crate::head::{Format, Head, Preview};
-use crate::index::{Group, Index, by_address};
+use crate::index::{Entry, Group, Index, by_address};
 use crate::input::{At, Stream};
 use crate::layout::Command;
 use crate::scan;
@@ -38,6 +39,14 @@ impl fmt::Debug for Checkpoint<'_> {
             .field("protection", &self.protection())
             .finish_non_exhaustive()
     }
+}
+
+/// A frame that has been read.
+pub(crate) struct Piece {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// The hash of its bytes, if that was asked for.
+    pub(crate) hasher: Option<Hasher>,
 }
 
 /// An allocation in a checkpoint, and how many bytes it takes there.
@@ -165,16 +174,15 @@ impl<'s> Checkpoint<'s> {
             .try_reserve_exact(self.index.entries.len())
             .map_err(|_| ReadError::Memory { bytes })?;
         if self.frames() == FrameStyle::Raw {
-            let raw = self
-                .allocations
-                .iter()
-                .map(|&allocation| Stored { allocation, stored_bytes: allocation.range.bytes() });
-            listed.extend(raw);
+            listed.extend(self.index.entries.iter().map(|&Entry { allocation, .. }| Stored {
+                allocation,
+                stored_bytes: allocation.range.bytes(),
+            }));
             return Ok(listed);
         }
         let mut codec = Codec::new(self.frames())?;
         for &group in &self.index.groups {
-            self.group(group, &mut codec, |frame, allocation| {
+            self.group(group, &mut codec, false, |frame, allocation| {
                 let stored_bytes = frame.skip(allocation.range.bytes())?;
                 listed.push(Stored { allocation, stored_bytes });
                 Ok(())
@@ -184,15 +192,19 @@ impl<'s> Checkpoint<'s> {
     }
 
     /// Reads the commands of a group again, has `each` read the data of its allocations one after
-    /// the other, and returns where the frame ends.
+    /// the other, and returns what was read, hashed if asked for.
     pub(crate) fn group(
         &self,
         group: Group,
         codec: &mut Codec,
+        hash: bool,
         mut each: impl FnMut(&mut Frame<'_>, Allocation) -> Result<(), ReadError>,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<Piece, ReadError> {
         let footer_at = self.index.frames.last().map_or(0, |(start, _)| *start);
         let mut input = At::new(self.source, group.offset, footer_at);
+        if hash {
+            input.hash();
+        }
         input.seek_frame(group.offset, group.next);
         let mut frame = Frame::new(&mut input, codec);
         let entries = self.index.entries.iter().skip(group.first).take(group.count);
@@ -207,7 +219,8 @@ impl<'s> Checkpoint<'s> {
         for entry in entries {
             each(&mut frame, entry.allocation)?;
         }
-        frame.end()
+        let end = frame.end()?;
+        Ok(Piece { start: group.offset, end, hasher: input.into_hasher() })
     }
 
     /// Passes the bytes of the allocations for which `wanted` holds to `sink`, in the order of the
@@ -269,7 +282,7 @@ impl<'s> Checkpoint<'s> {
         mut each: impl FnMut(&mut Frame<'_>, Allocation) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let mut at = 0_usize;
-        let done = self.group(group, codec, |frame, allocation| {
+        let done = self.group(group, codec, false, |frame, allocation| {
             if at > last {
                 return Err(ReadError::Cancelled);
             }

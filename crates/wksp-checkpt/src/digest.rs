@@ -6,11 +6,12 @@
 //! bit.
 //! A file with a digest in the user info has a second volume without groups, to say so.
 
+use std::ops::Range;
+
 use crc32fast::Hasher;
 
 use crate::control::Control;
 use crate::error::{Problem, ReadError};
-use crate::parallel;
 use crate::provenance::INFO_MAX;
 use crate::source::ReadAt;
 
@@ -140,81 +141,57 @@ pub(crate) fn of_volume_bits(bits: impl Iterator<Item = bool>) -> Option<u32> {
         .then(|| u32::from_le_bytes([d0, d1, d2, d3]))
 }
 
-/// How many bytes a thread takes at a time.
-const SHARE_BYTES: u64 = 4 * 1024 * 1024;
-/// How many bytes it reads at a time.
+/// How many bytes are read at a time; they should still be in the cache when they are used.
 const BLOCK_BYTES: usize = 128 * 1024;
 
-/// Checks the bytes of a source against a digest.
-pub(crate) fn check(
-    source: &dyn ReadAt,
-    found: Found,
-    control: &Control<'_>,
-) -> Result<(), ReadError> {
-    if let Some(offset) = found.digits_at {
+impl Found {
+    /// Checks that the digits that count as '0' are those that were taken for the digest.
+    pub(crate) fn check_digits(&self, source: &dyn ReadAt) -> Result<(), ReadError> {
+        let Some(offset) = self.digits_at else { return Ok(()) };
         let mut stored = [0; MARK_DIGITS];
         source
             .read_at(offset, &mut stored)
             .map_err(|source| ReadError::Source { offset, source })?;
-        // They count as '0', so they must be what was taken for the digest, and nothing else.
-        if stored != digits(found.digest) {
-            return Err(Problem::DigestMark.at(offset));
-        }
+        if stored == digits(self.digest) { Ok(()) } else { Err(Problem::DigestMark.at(offset)) }
     }
-    match of_source(source, found.covered_bytes, found.digits_at, control)? {
-        digest if digest == found.digest => Ok(()),
-        digest => Err(ReadError::Digest { expected: found.digest, found: digest }),
+
+    /// Hashes bytes of the source, which lie at `offset`, with the digits as '0'.
+    pub(crate) fn hash(&self, offset: u64, bytes: &[u8], hasher: &mut Hasher) {
+        let within = |at: u64| {
+            usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX).min(bytes.len())
+        };
+        let digits = self.digits_at.map_or(bytes.len()..bytes.len(), |at| {
+            within(at)..within(at.saturating_add(MARK_DIGITS as u64))
+        });
+        hasher.update(bytes.get(..digits.start).unwrap_or_default());
+        hasher.update([b'0'; MARK_DIGITS].get(..digits.len()).unwrap_or_default());
+        hasher.update(bytes.get(digits.end..).unwrap_or_default());
     }
 }
 
-/// The digest of the first `bytes` bytes of a source, all of which are read.
-pub(crate) fn of_source(
+/// Passes the bytes of a range of the source to `each` in blocks, each with its offset.
+pub(crate) fn blocks(
     source: &dyn ReadAt,
-    bytes: u64,
-    digits_at: Option<u64>,
+    range: Range<u64>,
     control: &Control<'_>,
-) -> Result<u32, ReadError> {
-    let shares = usize::try_from(bytes.div_ceil(SHARE_BYTES)).unwrap_or(usize::MAX);
-    let partial = parallel::map(control, shares, Vec::new, |block, share| {
-        let lo = (share as u64).saturating_mul(SHARE_BYTES);
-        let hi = lo.saturating_add(SHARE_BYTES).min(bytes);
-        of_range(source, digits_at, lo..hi, block)
-    })?;
-    let mut all = Hasher::new();
-    for partial in &partial {
-        all.combine(partial);
-    }
-    Ok(all.finalize())
-}
-
-fn of_range(
-    source: &dyn ReadAt,
-    digits_at: Option<u64>,
-    range: std::ops::Range<u64>,
-    block: &mut Vec<u8>,
-) -> Result<Hasher, ReadError> {
-    block.try_reserve(BLOCK_BYTES).map_err(|_| ReadError::Memory { bytes: BLOCK_BYTES })?;
-    block.resize(BLOCK_BYTES, 0);
-    let mut hasher = Hasher::new();
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let room = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK_BYTES);
+    let bytes = room(range.end.saturating_sub(range.start));
+    let mut block = Vec::new();
+    block.try_reserve_exact(bytes).map_err(|_| ReadError::Memory { bytes })?;
+    block.resize(bytes, 0);
     let mut offset = range.start;
     while let Some(left) = range.end.checked_sub(offset).filter(|&left| left > 0) {
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK_BYTES);
-        let bytes = block.get_mut(..count).unwrap_or_default();
-        source.read_at(offset, bytes).map_err(|source| ReadError::Source { offset, source })?;
-        if let Some(at) = digits_at {
-            let digits = at..at.saturating_add(MARK_DIGITS as u64);
-            if digits.start < offset.saturating_add(count as u64) && offset < digits.end {
-                for (byte, at) in bytes.iter_mut().zip(offset..) {
-                    if digits.contains(&at) {
-                        *byte = b'0';
-                    }
-                }
-            }
+        if control.is_cancelled() {
+            return Err(ReadError::Cancelled);
         }
-        hasher.update(bytes);
-        offset = offset.saturating_add(count as u64);
+        let bytes = block.get_mut(..room(left)).unwrap_or_default();
+        source.read_at(offset, bytes).map_err(|source| ReadError::Source { offset, source })?;
+        each(offset, bytes)?;
+        offset = offset.saturating_add(bytes.len() as u64);
     }
-    Ok(hasher)
+    Ok(())
 }
 
 #[cfg(test)]

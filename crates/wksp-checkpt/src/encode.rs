@@ -10,6 +10,7 @@ use crate::{lz4, zstd};
 pub(crate) struct Encoder {
     style: Style,
     content: Vec<u8>,
+    lz4: lz4::Compressor,
     zstd: Option<zstd::Compressor>,
 }
 
@@ -19,16 +20,18 @@ impl Encoder {
             Style::Zstd { level } => Some(zstd::Compressor::new(level)?),
             _ => None,
         };
-        Ok(Self { style, content: Vec::new(), zstd })
+        Ok(Self { style, content: Vec::new(), lz4: lz4::Compressor::default(), zstd })
     }
 
-    /// How many bytes of content a unit should have.
+    /// How many bytes of content a unit should have; it may have 64 KiB more.
     ///
-    /// A zstd unit is one chunk, and small enough for the tables of the highest levels to stay
-    /// within a few MiB.
+    /// The kernel is faster with few large writes, and an LZ4 unit begins without history, so that
+    /// should be seldom.
+    /// A zstd unit is one chunk; the library is fastest with small ones, and its tables stay small
+    /// on every level.
     pub(crate) const fn unit_bytes(style: Style) -> usize {
         match style {
-            Style::Zstd { .. } => 192 * 1024,
+            Style::Zstd { .. } => 64 * 1024,
             _ => 1024 * 1024,
         }
     }
@@ -52,22 +55,22 @@ impl Encoder {
                 zstd.append(&self.content, to)
             }
             (Style::Lz4, _) => {
-                let mut compressor = lz4::Compressor::new()?;
+                self.lz4.begin(bytes)?;
+                reserve(to, lz4::block_max(bytes))?;
                 for run in runs {
                     match run {
-                        Run::Inline(inline) => compressor.append(inline.as_bytes(), to)?,
+                        Run::Inline(inline) => {
+                            let inline = inline.as_bytes();
+                            self.lz4.append(inline.len(), |chunk| fill(chunk, inline), to)?;
+                        }
                         Run::Data(lo, bytes) => {
                             let mut done = 0;
                             while let Some(left) = bytes.checked_sub(done).filter(|&left| left > 0)
                             {
                                 let count = left.min(lz4::CHUNK_BYTES);
-                                self.content.clear();
-                                reserve(&mut self.content, count)?;
-                                self.content.resize(count, 0);
                                 let lo = lo.checked_add(done as u64);
-                                lo.and_then(|lo| data.copy_out(lo, &mut self.content))
-                                    .ok_or(WriteError::Compressor)?;
-                                compressor.append(&self.content, to)?;
+                                let fill = |chunk: &mut [u8]| data.copy_out(lo?, chunk);
+                                self.lz4.append(count, fill, to)?;
                                 done = done.saturating_add(count);
                             }
                         }
@@ -96,12 +99,12 @@ impl Encoder {
                 }
             }
             (Style::Lz4, _) => {
-                let mut compressor = lz4::Compressor::new()?;
+                self.lz4.begin(buffers.iter().map(|buffer| buffer.len()).sum())?;
                 for chunk in buffers.iter().flat_map(|buffer| buffer.chunks(lz4::CHUNK_BYTES)) {
                     if literally {
                         lz4::append_literal(chunk, &mut frame);
                     } else {
-                        compressor.append(chunk, &mut frame)?;
+                        self.lz4.append(chunk.len(), |to| fill(to, chunk), &mut frame)?;
                     }
                 }
             }
@@ -114,6 +117,10 @@ impl Encoder {
 /// Makes room for `bytes` more bytes.
 fn reserve(to: &mut Vec<u8>, bytes: usize) -> Result<(), WriteError> {
     to.try_reserve(bytes).map_err(|_| WriteError::Memory { bytes })
+}
+
+fn fill(to: &mut [u8], from: &[u8]) -> Option<()> {
+    (to.len() == from.len()).then(|| to.copy_from_slice(from))
 }
 
 /// Appends what the runs hold, for which there is room.

@@ -30,6 +30,12 @@ pub enum WriteError {
         /// Which one.
         field: &'static str,
     },
+    /// The user info ends like the mark that a digest is stored in.
+    #[error(
+        "the user info ends like a digest of this library, which a reader would take it for: put \
+         other words behind it"
+    )]
+    LooksLikeDigest,
     /// The compression level is not one that there is.
     #[error("there is no zstd level {level}: levels are 1 to 22")]
     Level {

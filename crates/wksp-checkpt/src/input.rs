@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crc32fast::Hasher;
+
 use crate::error::{Problem, ReadError};
 use crate::sink::Append;
 use crate::source::ReadAt;
@@ -73,12 +75,43 @@ pub(crate) struct At<'s> {
     buffer: Buffer,
     /// How many bytes to read next: few behind a jump, more and more while going on.
     step: usize,
+    hashed: Option<Hashed>,
+}
+
+/// The hash of what has been taken.
+#[derive(Default)]
+struct Hashed {
+    hasher: Hasher,
+    /// Up to where in the buffer.
+    hi: usize,
 }
 
 impl<'s> At<'s> {
     /// Begins at `offset`, and ends at `end`, which is not behind the end of the source.
     pub(crate) fn new(source: &'s dyn ReadAt, offset: u64, end: u64) -> Self {
-        Self { source, offset, end, next: None, buffer: Buffer::default(), step: FIRST_BYTES }
+        let buffer = Buffer::default();
+        Self { source, offset, end, next: None, buffer, step: FIRST_BYTES, hashed: None }
+    }
+
+    /// Hashes everything that is taken from here on, which must be done without a jump.
+    pub(crate) fn hash(&mut self) {
+        self.hashed = Some(Hashed { hasher: Hasher::new(), hi: self.buffer.lo });
+    }
+
+    /// The hash of what has been taken since [`hash`](Self::hash).
+    pub(crate) fn into_hasher(mut self) -> Option<Hasher> {
+        self.hash_taken();
+        self.hashed.map(|hashed| hashed.hasher)
+    }
+
+    /// Hashes what has been taken from the buffer.
+    ///
+    /// In large steps, since many of those in which it is taken are of three bytes.
+    fn hash_taken(&mut self) {
+        if let Some(Hashed { hasher, hi }) = &mut self.hashed {
+            hasher.update(self.buffer.bytes.get(*hi..self.buffer.lo).unwrap_or_default());
+            *hi = self.buffer.lo;
+        }
     }
 
     /// Goes to a frame at `offset`, behind which another one begins at `next`.
@@ -117,7 +150,11 @@ impl<'s> At<'s> {
     }
 
     fn fill(&mut self, bytes: usize) -> Result<(), ReadError> {
+        self.hash_taken();
         self.buffer.make_room(bytes.max(self.step))?;
+        if let Some(hashed) = &mut self.hashed {
+            hashed.hi = self.buffer.lo;
+        }
         let Buffer { bytes: buffer, hi, .. } = &mut self.buffer;
         let room = buffer.get_mut(*hi..).unwrap_or_default();
         let left = self.end.saturating_sub(self.offset);

@@ -67,6 +67,7 @@ mod layout;
 mod lz4;
 mod output;
 mod parallel;
+mod pass;
 mod provenance;
 pub mod publish;
 mod restore;

@@ -1,8 +1,47 @@
 //! Chunks of LZ4 frames: blocks of at most 64 KiB that may refer back to the 64 KiB before them.
+//!
+//! The library is called directly, since what wraps it copies the 64 KiB behind every chunk, even
+//! one of ten bytes.
+//!
+//! # Safety
+//!
+//! Three functions of the library are called, under the conditions of its header lz4.h:
+//!
+//! 1. Source and destination are valid for the sizes that are passed with them, which fit an `int`,
+//!    and do not overlap.
+//! 2. The stream comes from `LZ4_createStream` and is freed once. What it was given is readable and
+//!    unchanged as long as it can refer to it: 64 KiB back. [`Compressor`] owns those bytes, and
+//!    makes a new stream before it moves or overwrites any of them.
+//! 3. The dictionary is valid for its size. That it ends where the destination begins is allowed,
+//!    and is the fastest way.
+#![expect(unsafe_code, reason = "the library is written in C; see the paragraph above")]
 
-use lzzzz::lz4;
+use std::ffi::{c_char, c_int};
+use std::ptr::NonNull;
+
+use lz4_sys::{LZ4_createStream, LZ4_freeStream, LZ4StreamEncode};
 
 use crate::error::WriteError;
+
+unsafe extern "C" {
+    // As in lz4.h of version 1.10; the crate does not declare them.
+    fn LZ4_compress_fast_continue(
+        stream: *mut LZ4StreamEncode,
+        source: *const c_char,
+        destination: *mut c_char,
+        source_bytes: c_int,
+        destination_bytes: c_int,
+        acceleration: c_int,
+    ) -> c_int;
+    fn LZ4_decompress_safe_usingDict(
+        source: *const c_char,
+        destination: *mut c_char,
+        source_bytes: c_int,
+        destination_bytes: c_int,
+        dictionary: *const c_char,
+        dictionary_bytes: c_int,
+    ) -> c_int;
+}
 
 /// The most bytes in a chunk.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
@@ -10,31 +49,97 @@ pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 pub(crate) const PREFIX_BYTES: usize = 3;
 /// How far back a block may refer.
 const WINDOW_BYTES: usize = 64 * 1024;
-/// The faster of the two ways to find matches that the library offers; larger is faster and worse.
-const ACCELERATION: i32 = 1;
+/// 1 compresses best; what is larger is faster.
+const ACCELERATION: c_int = 1;
 
 /// The most bytes that a block of `chunk` bytes may have.
 pub(crate) const fn block_max(chunk: usize) -> usize {
     chunk.saturating_add(chunk / 255).saturating_add(16)
 }
 
+/// A stream of the library's, freed on drop.
+struct Stream(NonNull<LZ4StreamEncode>);
+
+// SAFETY: a stream belongs to whoever holds it, and to no thread.
+unsafe impl Send for Stream {}
+
+impl Stream {
+    fn new() -> Option<Self> {
+        // SAFETY: no condition.
+        NonNull::new(unsafe { LZ4_createStream() }).map(Self)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: obligation 2; this is the one time.
+        unsafe { LZ4_freeStream(self.0.as_ptr()) };
+    }
+}
+
 /// Compresses chunks, each with the ones before it as history.
-pub(crate) struct Compressor(lz4::Compressor<'static>);
+#[derive(Default)]
+pub(crate) struct Compressor {
+    stream: Option<Stream>,
+    /// What has been compressed, up to `end`, and room for what is to come.
+    content: Vec<u8>,
+    end: usize,
+}
 
 impl Compressor {
-    /// Begins without history.
-    pub(crate) fn new() -> Result<Self, WriteError> {
-        lz4::Compressor::new().map(Self).map_err(|_| WriteError::Compressor)
+    /// Forgets the history, and makes room for chunks of `bytes` bytes in total.
+    ///
+    /// What the chunks are compressed to depends on them alone, not on what came before this call.
+    pub(crate) fn begin(&mut self, bytes: usize) -> Result<(), WriteError> {
+        self.stream = None;
+        self.end = 0;
+        if let Some(more) = bytes.checked_sub(self.content.len()) {
+            self.content.try_reserve_exact(more).map_err(|_| WriteError::Memory { bytes })?;
+            self.content.resize(bytes, 0);
+        }
+        self.stream = Some(Stream::new().ok_or(WriteError::Compressor)?);
+        Ok(())
     }
 
-    /// Appends `chunk`, of 1 ..= 65536 bytes, as a chunk.
-    pub(crate) fn append(&mut self, chunk: &[u8], to: &mut Vec<u8>) -> Result<(), WriteError> {
+    /// Has `fill` fill the next 1 ..= 65536 bytes, for which [`begin`](Self::begin) made room, and
+    /// appends them as a chunk.
+    pub(crate) fn append(
+        &mut self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<()>,
+        to: &mut Vec<u8>,
+    ) -> Result<(), WriteError> {
+        let Self { stream: Some(stream), content, end } = self else {
+            return Err(WriteError::Compressor);
+        };
+        let chunk = content.get_mut(*end..).and_then(|rest| rest.get_mut(..bytes));
+        let chunk = chunk.filter(|chunk| !chunk.is_empty()).ok_or(WriteError::Compressor)?;
+        fill(chunk).ok_or(WriteError::Compressor)?;
         let start = to.len();
-        let most = block_max(chunk.len()).saturating_add(PREFIX_BYTES);
+        let most = block_max(bytes).saturating_add(PREFIX_BYTES);
         to.try_reserve(most).map_err(|_| WriteError::Memory { bytes: most })?;
         to.extend_from_slice(&[0; PREFIX_BYTES]);
-        let compressed = self.0.next_to_vec(chunk, to, ACCELERATION);
-        let compressed = compressed.map_err(|_| WriteError::Compressor)?;
+        let block = to.spare_capacity_mut();
+        let compressed = c_int::try_from(chunk.len()).ok().zip(c_int::try_from(block.len()).ok());
+        let compressed = compressed.map(|(chunk_bytes, block_bytes)| {
+            // SAFETY: obligation 1 by the two slices, obligation 2 since `content` was last resized
+            // before the stream was made, and `end` has only grown since.
+            unsafe {
+                LZ4_compress_fast_continue(
+                    stream.0.as_ptr(),
+                    chunk.as_ptr().cast(),
+                    block.as_mut_ptr().cast(),
+                    chunk_bytes,
+                    block_bytes,
+                    ACCELERATION,
+                )
+            }
+        });
+        let compressed = compressed.and_then(|bytes| usize::try_from(bytes).ok());
+        let compressed = compressed.filter(|&bytes| bytes > 0).ok_or(WriteError::Compressor)?;
+        *end = end.saturating_add(bytes);
+        // SAFETY: the library has written so many bytes of the spare capacity.
+        unsafe { to.set_len(to.len().saturating_add(compressed)) };
         set_prefix(to, start, compressed);
         Ok(())
     }
@@ -73,9 +178,9 @@ pub(crate) struct Decompressor {
 }
 
 impl Decompressor {
-    /// Begins without history, in memory of 256 KiB that is had once.
+    /// Begins without history, in memory of 512 KiB that is had once.
     pub(crate) fn new() -> Result<Self, usize> {
-        let bytes = 4 * CHUNK_BYTES;
+        let bytes = 8 * CHUNK_BYTES;
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(bytes).map_err(|_| bytes)?;
         buffer.resize(bytes, 0);
@@ -97,8 +202,23 @@ impl Decompressor {
         let (history, rest) = self.buffer.split_at_mut_checked(self.end)?;
         let window = history.get(history.len().saturating_sub(WINDOW_BYTES)..)?;
         let to = rest.get_mut(..bytes)?;
-        let found = lz4::decompress_with_dict(block, to, window).ok()?;
-        if found != bytes {
+        let (block_bytes, to_bytes, window_bytes) = (
+            c_int::try_from(block.len()).ok()?,
+            c_int::try_from(to.len()).ok()?,
+            c_int::try_from(window.len()).ok()?,
+        );
+        // SAFETY: obligations 1 and 3 by the three slices.
+        let found = unsafe {
+            LZ4_decompress_safe_usingDict(
+                block.as_ptr().cast(),
+                to.as_mut_ptr().cast(),
+                block_bytes,
+                to_bytes,
+                window.as_ptr().cast(),
+                window_bytes,
+            )
+        };
+        if found != to_bytes {
             return None;
         }
         self.end = self.end.checked_add(bytes)?;
@@ -129,18 +249,31 @@ mod tests {
     fn chunks_refer_back_over_the_whole_window() {
         // The farthest match is 65535 bytes back, so chunks of that size repeat each other.
         let content: Vec<u8> = (0..65_535_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
-        let mut compressor = Compressor::new().unwrap();
+        let mut compressor = Compressor::default();
         let mut decompressor = Decompressor::new().unwrap();
+        let mut whole = Vec::new();
+        let fill = |to: &mut [u8]| Some(to.copy_from_slice(&content));
+        compressor.begin(20 * content.len()).unwrap();
         for round in 0..20 {
             let mut chunk = Vec::new();
-            compressor.append(&content, &mut chunk).unwrap();
+            compressor.append(content.len(), fill, &mut chunk).unwrap();
             assert!(round == 0 || chunk.len() < 1000, "no match with the chunk before");
             let block = &chunk[PREFIX_BYTES..];
             assert_eq!(decompressor.decompress(block, content.len()).unwrap(), content);
+            whole.extend(chunk);
         }
+        let full = compressor.append(1, |_| Some(()), &mut Vec::new());
+        assert!(matches!(full, Err(WriteError::Compressor)), "no room was made for it");
         decompressor.reset();
-        let mut chunk = Vec::new();
-        compressor.append(&content, &mut chunk).unwrap();
-        assert_eq!(decompressor.decompress(&chunk[PREFIX_BYTES..], content.len()), None);
+        let last = &whole[whole.len() - 500..];
+        assert_eq!(decompressor.decompress(last, content.len()), None);
+
+        // The same again is the same, whatever the compressor did before.
+        let mut again = Vec::new();
+        compressor.begin(20 * content.len()).unwrap();
+        for _ in 0..20 {
+            compressor.append(content.len(), fill, &mut again).unwrap();
+        }
+        assert!(again == whole);
     }
 }

@@ -160,7 +160,11 @@ impl Draft {
             // Not known to the file system.
             Err(Errno::EINVAL | Errno::ENOSYS) => {
                 self.calls.link(directory, temporary, &self.name)?;
-                // The temporary name is removed on drop.
+                // Now, so that the sync of the directory makes that durable as well. What fails here
+                // is tried again on drop.
+                if self.calls.remove(directory, temporary).is_ok() {
+                    self.temporary = None;
+                }
                 Ok(())
             }
             Ok(()) => {

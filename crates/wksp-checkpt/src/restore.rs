@@ -1,23 +1,12 @@
 //! Restoring a verified checkpoint into a workspace.
 
-use wksp_core::{Damage, Gaddr, GaddrRange, Guard, Misfit, Party, RebuildError, ReplaceError};
+use wksp_core::{Damage, GaddrRange, Guard, Misfit, Party, RebuildError, ReplaceError};
 
 use crate::checkpoint::Checkpoint;
-use crate::control::{Control, Meter};
+use crate::control::Control;
 use crate::digest::Protection;
-use crate::error::{Problem, ReadError};
-use crate::frame::{Codec, Frame};
-use crate::index::Entry;
-use crate::input::At;
-use crate::parallel;
-use crate::shared::{Data, SharedSpace};
-use crate::style::FrameStyle;
+use crate::error::ReadError;
 use crate::verify::Verified;
-
-/// How many raw bytes a thread takes at a time.
-const SHARE_BYTES: u64 = 4 * 1024 * 1024;
-/// Raw bytes of an allocation that are worth a system call of their own.
-const DIRECT_BYTES: u64 = 64 * 1024;
 
 /// How a checkpoint is to be restored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,7 +53,7 @@ pub enum RestoreError {
     /// The restore was cancelled. Nothing was changed.
     #[error("the restore was cancelled, and nothing was changed")]
     Cancelled,
-    /// The source changed or failed since the checkpoint was verified.
+    /// The source changed or failed since the checkpoint was verified, which a digest tells.
     #[error(
         "nothing is allocated any more, since the checkpoint could not be read again: {0}; restore \
          another copy"
@@ -104,7 +93,7 @@ impl Verified<'_, '_> {
         }
         let control = Control { cancel: None, ..options.control };
         let done = guard.replace(allocations, options.seed, |workspace| {
-            checkpoint.read_into(workspace, &control).map(drop)
+            checkpoint.pass(Some(workspace), &control)
         });
         done.map_err(of_replace)?;
         Ok(checkpoint.restored())
@@ -146,9 +135,7 @@ impl Checkpoint<'_> {
                 return Err(RestoreError::NotEmpty { first: partition.range });
             }
         }
-        self.check_digest(control).map_err(RestoreError::Refused)?;
-        let frames = self.read_into(guard.workspace(), control).map_err(RestoreError::Refused)?;
-        self.check_frames(frames).map_err(RestoreError::Refused)?;
+        self.pass(Some(guard.workspace()), control).map_err(RestoreError::Refused)?;
         guard.replace(self.allocations(), options.seed, |_| Ok(())).map_err(of_replace)?;
         Ok(self.restored())
     }
@@ -160,98 +147,4 @@ impl Checkpoint<'_> {
             is_protected: matches!(self.protection(), Protection::Digest(_)),
         }
     }
-
-    /// Reads all data to its addresses, and returns the frames it was in as [start, end).
-    fn read_into(
-        &self,
-        data: &dyn Data,
-        control: &Control<'_>,
-    ) -> Result<Vec<(u64, u64)>, ReadError> {
-        let meter = Meter::new(*control, self.data_bytes());
-        if self.frames() == FrameStyle::Raw {
-            self.read_raw_into(data, control, &meter)?;
-            return self.frames_of_groups(control);
-        }
-        self.for_each_group(control, |frame, allocation| {
-            let bytes = allocation.range.bytes();
-            copy_in(frame, data, allocation.range.lo(), bytes)?;
-            meter.add(bytes);
-            Ok(())
-        })
-    }
-
-    fn read_raw_into(
-        &self,
-        data: &dyn Data,
-        control: &Control<'_>,
-        meter: &Meter<'_>,
-    ) -> Result<(), ReadError> {
-        let entries = &self.index.entries;
-        let shares = shares(entries);
-        parallel::map(
-            control,
-            shares.len(),
-            || (),
-            |(), share| {
-                let (mut at, mut offset) = shares.get(share).copied().unwrap_or_default();
-                let mut left = SHARE_BYTES;
-                let mut input = At::new(self.source, 0, self.index.end);
-                let mut codec = Codec::new(FrameStyle::Raw)?;
-                while let Some(Entry { allocation, at: Some(place) }) =
-                    entries.get(at).filter(|_| left > 0)
-                {
-                    let range = allocation.range;
-                    let bytes = range.bytes().saturating_sub(offset).min(left);
-                    let from = place.saturating_add(offset);
-                    let Some(lo) = range.lo().checked_add(offset) else { break };
-                    if bytes >= DIRECT_BYTES {
-                        let space = usize::try_from(bytes).ok();
-                        let space = space.and_then(|bytes| SharedSpace::new(data, lo, bytes));
-                        let space = space.ok_or_else(|| Problem::Changed.at(from))?;
-                        self.source
-                            .read_shared_at(from, space)
-                            .map_err(|source| ReadError::Source { offset: from, source })?;
-                    } else {
-                        input.seek(from);
-                        copy_in(&mut Frame::new(&mut input, &mut codec), data, lo, bytes)?;
-                    }
-                    meter.add(bytes);
-                    left = left.saturating_sub(bytes);
-                    (at, offset) = (at.saturating_add(1), 0);
-                }
-                Ok(())
-            },
-        )?;
-        Ok(())
-    }
-}
-
-/// Reads the next buffer of a frame to an address.
-fn copy_in(frame: &mut Frame<'_>, data: &dyn Data, lo: Gaddr, bytes: u64) -> Result<(), ReadError> {
-    let mut done = 0_u64;
-    frame.each(bytes, |piece| {
-        let copied = lo.checked_add(done).and_then(|lo| data.copy_in(lo, piece));
-        done = done.saturating_add(piece.len() as u64);
-        copied.ok_or_else(|| Problem::Changed.at(0))
-    })
-}
-
-/// Where shares of about the same bytes begin: an entry, and how much of it lies before.
-fn shares(entries: &[Entry]) -> Vec<(usize, u64)> {
-    let mut shares = Vec::new();
-    let mut left = 0_u64;
-    for (at, entry) in entries.iter().enumerate() {
-        let mut offset = 0;
-        let bytes = entry.allocation.range.bytes();
-        while offset < bytes {
-            if left == 0 {
-                shares.push((at, offset));
-                left = SHARE_BYTES;
-            }
-            let taken = left.min(bytes.saturating_sub(offset));
-            left = left.saturating_sub(taken);
-            offset = offset.saturating_add(taken);
-        }
-    }
-    shares
 }

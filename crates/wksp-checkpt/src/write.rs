@@ -82,6 +82,10 @@ pub fn write<'s, P: Party + Sync>(
     let WriteOptions { style, tags, ref provenance, digest, ref control } = *options;
     style.check()?;
     provenance.check()?;
+    let user_info = provenance.user_info.as_bytes();
+    if style.frames().is_some() && !matches!(digest::unmark(user_info), Ok((_, None))) {
+        return Err(WriteError::LooksLikeDigest);
+    }
     let workspace = guard.workspace();
     let origin =
         Origin { name: workspace.name()?, seed: workspace.seed(), geometry: *workspace.geometry() };

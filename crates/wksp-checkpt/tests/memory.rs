@@ -28,8 +28,8 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// How many more large requests are granted; all of them if it is the largest number.
 static GRANTED: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Requests that can be refused: the history of the LZ4 library is smaller, and aborts without.
-const LARGE_BYTES: usize = 64 * 1024 + 1;
+/// Requests that can be refused: those of the standard library for threads are smaller.
+const LARGE_BYTES: usize = 16 * 1024;
 
 fn is_refused(bytes: usize) -> bool {
     bytes >= LARGE_BYTES && GRANTED.load(Ordering::Relaxed) != usize::MAX && {

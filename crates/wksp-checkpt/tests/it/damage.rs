@@ -328,7 +328,7 @@ fn whole_chunks_of_zstd_cannot_change_places_unnoticed() {
             u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize
         };
         let start = (0..bytes.len() - 8)
-            .find(|&at| word(&bytes, at) == 192 * 1024 && word(&bytes, at + 4) >> 10 == 192)
+            .find(|&at| word(&bytes, at) == 64 * 1024 && word(&bytes, at + 4) >> 10 == 64)
             .unwrap();
         let length = 8 + word(&bytes, start + 4);
         assert_eq!(bytes[start..start + 8], bytes[start + length..start + length + 8]);

@@ -142,6 +142,51 @@ fn a_source_that_fails_at_any_read_changes_nothing_before_the_restore() {
     }
 }
 
+/// A source of which a byte becomes another one between two passes.
+struct Changing {
+    bytes: Vec<u8>,
+    at: usize,
+    has_changed: AtomicBool,
+}
+
+impl ReadAt for Changing {
+    fn bytes(&self) -> io::Result<u64> {
+        ReadAt::bytes(&self.bytes)
+    }
+
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        self.bytes.read_at(offset, to)?;
+        let within = self.at.checked_sub(offset as usize).and_then(|at| to.get_mut(at));
+        if let Some(byte) = within.filter(|_| self.has_changed.load(Ordering::Relaxed)) {
+            *byte ^= 1;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_source_that_changes_after_it_was_verified_is_not_restored() {
+    let mut heap = filled(&[300, 40_000, 200_000, 1], 32, 31);
+    let geometry = *heap.join().geometry();
+    for style in STYLES {
+        let bytes = file(&mut heap, &options(style));
+        for at in [bytes.len() / 7, bytes.len() / 2, bytes.len() / 9 * 8] {
+            let has_changed = AtomicBool::new(false);
+            let source = Changing { bytes: bytes.clone(), at, has_changed };
+            let checkpoint = Checkpoint::open(&source).unwrap();
+            let verified = checkpoint.verify(&threads(2)).unwrap();
+            assert!(verified.is_protected());
+            source.has_changed.store(true, Ordering::Relaxed);
+            let mut target = Heap::new(geometry.footprint());
+            let workspace = target.format("target", geometry);
+            let control = RestoreOptions { control: threads(2), ..RestoreOptions::default() };
+            let done = verified.restore(&mut workspace.lock().unwrap(), &control);
+            assert!(matches!(done, Err(RestoreError::Source(_))), "{style:?} {at}: {done:?}");
+            assert!(target.described().is_empty());
+        }
+    }
+}
+
 #[test]
 fn a_stream_or_spool_that_fails_is_told_apart() {
     let mut heap = filled(&[3000, 5, 1200], 32, 31);

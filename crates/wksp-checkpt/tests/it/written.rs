@@ -203,5 +203,11 @@ fn what_cannot_be_written_is_said() {
         wksp_checkpt::write(&guard, &mut sink, &wrong),
         Err(WriteError::Level { level: 23 })
     ));
+    let mut wrong = options(Style::Lz4);
+    for end in ["01234567:wksp-digest]", "0123456x:wksp-digest]"] {
+        wrong.provenance.user_info = format!("mine [wksp-digest crc32:{end}").as_str().into();
+        let refused = wksp_checkpt::write(&guard, &mut sink, &wrong);
+        assert!(matches!(refused, Err(WriteError::LooksLikeDigest)), "{refused:?}");
+    }
     assert!(sink.is_empty());
 }

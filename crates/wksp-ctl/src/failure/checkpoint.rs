@@ -19,7 +19,10 @@ pub(crate) fn write(name: &Name, what: &str, error: &WriteError) -> Failure {
             format_args!("cannot take a checkpoint of {name}: {error}"),
             format_args!("`wksp-ctl verify {name}` shows in which state it is"),
         ),
-        WriteError::TooLong { .. } | WriteError::HasNul { .. } | WriteError::Level { .. } => {
+        WriteError::TooLong { .. }
+        | WriteError::HasNul { .. }
+        | WriteError::Level { .. }
+        | WriteError::LooksLikeDigest => {
             Failure::usage(error, "`wksp-ctl checkpt --help` says what there is")
         }
         WriteError::Sink { source, .. } => {
