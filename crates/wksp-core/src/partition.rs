@@ -55,14 +55,23 @@ impl Iterator for Partitions<'_> {
     type Item = Result<Partition, Damage>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let loaded = self.load(self.next?);
+        let data_hi = self.index.data.hi();
+        let Some(next) = self.next else {
+            // A list that ends early would hide whatever lies behind.
+            let at = core::mem::replace(&mut self.expected_lo, data_hi);
+            return (at < data_hi).then_some(Err(Damage::ListEnds { at }));
+        };
+        let loaded = self.load(next);
         // Each partition begins where the last one ended, so the walk cannot go round in a ring.
         self.next = match loaded {
             Ok((partition, next)) => {
                 self.expected_lo = partition.range.hi();
                 next
             }
-            Err(_) => None,
+            Err(_) => {
+                self.expected_lo = data_hi;
+                None
+            }
         };
         Some(loaded.map(|(partition, _)| partition))
     }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::addr::Gaddr;
 use crate::index::PartitionIndex;
 use crate::record::PartitionRecord;
 
@@ -104,6 +105,11 @@ pub enum Damage {
         /// The record.
         index: PartitionIndex,
     },
+    /// The partition list ends before the data does.
+    ListEnds {
+        /// Where the data goes on.
+        at: Gaddr,
+    },
     /// The idle stack ended although more records were counted on it a moment before.
     IdleStackEnds,
     /// Following links took more steps than there are records: they form a ring.
@@ -127,6 +133,9 @@ impl fmt::Display for Damage {
             }
             Self::BadRange { index, lo, hi } => {
                 write!(f, "record {index} is indexed with the impossible range [{lo}, {hi})")
+            }
+            Self::ListEnds { at } => {
+                write!(f, "the partition list ends at {at}, but the data goes on")
             }
             Self::WrongState { index } => {
                 write!(f, "record {index} is indexed as free but used, or used but free")

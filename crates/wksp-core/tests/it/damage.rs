@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use wksp_core::{Align, Gaddr, Memory, Tag, Workspace};
+use wksp_core::{Align, Damage, Gaddr, Memory, Tag, Workspace};
 use wksp_testkit::image::{self, Lock};
 use wksp_testkit::rng::Rng;
 
@@ -48,6 +48,33 @@ fn damage(image: &mut [u8], rng: &mut Rng) {
         _ => 0,
     };
     image[at..at + bytes].copy_from_slice(&value.to_le_bytes()[..bytes]);
+}
+
+/// The bytes of `part_head` in the header.
+const LIST_HEAD: std::ops::Range<usize> = 88..92;
+
+#[test]
+fn a_list_that_ends_early_is_no_short_list() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let image = lived_in(memory, &mut Rng::new(29));
+    let word = |at: usize| u32::from_le_bytes(*image[at..].first_chunk().unwrap());
+    let mut links = vec![LIST_HEAD.start];
+    while word(links[links.len() - 1]) != u32::MAX {
+        links.push(128 + 64 * word(links[links.len() - 1]) as usize + 32);
+    }
+    // The last one ends the list in any case.
+    links.pop();
+    assert!(links.len() > 5);
+    for link in links {
+        let mut damaged = image.clone();
+        damaged[link..link + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        let mut heap = Heap::of_image(&damaged);
+        let workspace = Workspace::join(heap.memory(), Heir).unwrap();
+        let guard = workspace.lock().unwrap();
+        let last = guard.partitions().last().unwrap();
+        assert!(matches!(last, Err(Damage::ListEnds { .. })), "{last:?}");
+    }
 }
 
 #[test]
