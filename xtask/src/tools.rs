@@ -32,6 +32,16 @@ const TOOLS: &[Tool] = &[
         source: Source::Debian(&["gcc", "libc6-dev"]),
     },
     Tool {
+        name: "hwloc",
+        why: "wksp-shmem links libhwloc, which knows what a machine is made of",
+        // The linker is asked, since that has to find it; what it lacks it repeats without a path.
+        present: || {
+            let path = output_of(Command::new("cc").arg("-print-file-name=libhwloc.so"));
+            path.is_some_and(|path| path.contains('/'))
+        },
+        source: Source::Debian(&["libhwloc-dev"]),
+    },
+    Tool {
         name: "rustfmt",
         why: "the step `format`",
         present: || output_of(&mut cargo(["fmt", "--version"])).is_some(),
@@ -45,13 +55,42 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What only the virtual machines need, which tests can do without.
+const EMULATORS: &[Tool] = &[Tool {
+    name: "qemu",
+    why: "the step `vm`",
+    present: || output_of(Command::new(QEMU).arg("--version")).is_some(),
+    source: Source::Debian(&["qemu-system-x86"]),
+}];
+
+/// The program that is a machine.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+
 /// Sees to it that all tools are there, or with `no_install` only says which ones are not.
 ///
 /// # Errors
 ///
 /// A tool is missing, and stayed so.
 pub(crate) fn ensure(no_install: bool) -> Result<()> {
-    let missing = report();
+    ensure_all(TOOLS, no_install)
+}
+
+/// Sees to it that there is QEMU, or with `no_install` only says if it is not.
+///
+/// # Errors
+///
+/// It is missing, and stayed so.
+pub(crate) fn ensure_qemu(no_install: bool) -> Result<()> {
+    ensure_all(EMULATORS, no_install)
+}
+
+/// Gets the lists of what packages there are anew.
+pub(crate) fn update_package_lists() -> Result<()> {
+    run_remedy(&[apt_get(), &["update"]].concat())
+}
+
+fn ensure_all(tools: &'static [Tool], no_install: bool) -> Result<()> {
+    let missing = report(tools);
     if missing.is_empty() {
         return Ok(());
     }
@@ -61,10 +100,9 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
         bail!("tools are missing, and --no-install was given; install with: {}", lines.join("; "));
     }
     for remedy in &remedies {
-        let Some((program, arguments)) = remedy.split_first() else { continue };
-        run(Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        run_remedy(remedy)?;
     }
-    let missing = report();
+    let missing = report(tools);
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|tool| tool.name).collect();
         bail!("still missing after the installation: {}", names.join(", "));
@@ -73,8 +111,8 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
 }
 
 /// Says what is there and what is not, and returns the latter.
-fn report() -> Vec<&'static Tool> {
-    let (present, missing): (Vec<_>, Vec<_>) = TOOLS.iter().partition(|tool| (tool.present)());
+fn report(tools: &'static [Tool]) -> Vec<&'static Tool> {
+    let (present, missing): (Vec<_>, Vec<_>) = tools.iter().partition(|tool| (tool.present)());
     for tool in present {
         println!("tool {:8} found", tool.name);
     }
@@ -96,16 +134,25 @@ fn remedies(missing: &[&Tool]) -> Vec<Vec<&'static str>> {
     }
     let mut remedies = Vec::new();
     if !packages.is_empty() {
-        let root = output_of(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
-        let privileged: &[&str] = if root { &[] } else { &["sudo", "-n"] };
-        let install = ["apt-get", "install", "-y", "--no-install-recommends"];
-        remedies.push([privileged, &["apt-get", "update"]].concat());
-        remedies.push([privileged, &install, &packages].concat());
+        let install = ["install", "-y", "--no-install-recommends"];
+        remedies.push([apt_get(), &["update"]].concat());
+        remedies.push([apt_get(), &install, &packages].concat());
     }
     if !components.is_empty() {
         remedies.push([&["rustup", "component", "add"], components.as_slice()].concat());
     }
     remedies
+}
+
+/// What begins a command that changes the packages of the machine.
+fn apt_get() -> &'static [&'static str] {
+    let root = output_of(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
+    if root { &["apt-get"] } else { &["sudo", "-n", "apt-get"] }
+}
+
+fn run_remedy(words: &[&str]) -> Result<()> {
+    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+    run(Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 #[cfg(test)]
@@ -118,7 +165,7 @@ mod tests {
         let remedies = remedies(&all);
         assert_eq!(remedies.len(), 3);
         assert!(remedies[0].ends_with(&["apt-get", "update"]));
-        assert!(remedies[1].ends_with(&["gcc", "libc6-dev"]));
+        assert!(remedies[1].ends_with(&["gcc", "libc6-dev", "libhwloc-dev"]));
         assert_eq!(remedies[2], ["rustup", "component", "add", "rustfmt", "clippy"]);
     }
 }

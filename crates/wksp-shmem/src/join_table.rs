@@ -17,10 +17,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use wksp_core::Name;
 
 use crate::incarnation::Incarnation;
-use crate::mapping::Mapping;
+use crate::mapping::{Area, Mapping};
 use crate::page_size::PageSize;
 use crate::process::{Seat, SharedSeat};
 use crate::region::{Region, RegionId, RegionInfo};
@@ -31,6 +33,18 @@ use crate::region::{Region, RegionId, RegionInfo};
 /// are dropped.
 #[derive(Clone, Debug)]
 pub struct Joined(Arc<Join>);
+
+/// How a region is mapped.
+///
+/// What one handle of a process asks for holds for all of them, since they share the mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JoinOptions {
+    /// Whether all of it is kept in memory: locked as of mlock(2).
+    pub lock_memory: bool,
+    /// Whether core dumps of this process hold it.
+    pub in_core_dumps: bool,
+}
 
 /// Why a region was not joined.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +66,34 @@ pub enum MapError {
     Presence {
         /// Where the region is.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is not enough memory for those bytes that have none yet.
+    #[error(
+        "not all of the {bytes} bytes of {} have memory, and there is too little for the rest: free \
+         some, reserve more pages, or enlarge the file system ({source})",
+        path.display()
+    )]
+    TooFewPages {
+        /// Where the region is.
+        path: PathBuf,
+        /// The bytes that it has.
+        bytes: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The memory could not be locked.
+    #[error(
+        "cannot keep the {bytes} bytes of {} in memory: raise the limit RLIMIT_MEMLOCK (ulimit -l), \
+         or do not ask for it ({source})",
+        path.display()
+    )]
+    NotLocked {
+        /// Where the region is.
+        path: PathBuf,
+        /// The bytes that were to be locked.
+        bytes: usize,
         /// What the system said.
         source: io::Error,
     },
@@ -149,13 +191,26 @@ impl Joined {
     /// [`MapError`]; the region is as it was.
     #[doc(alias = "fd_shmem_join")]
     pub fn join(region: Region) -> Result<Self, MapError> {
+        Self::join_with(region, &JoinOptions::default())
+    }
+
+    /// Joins an open region as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`]; the region is as it was, but for memory that it may have got.
+    #[doc(alias = "fd_shmem_join")]
+    pub fn join_with(region: Region, options: &JoinOptions) -> Result<Self, MapError> {
         let key = Key::File(region.info().id);
         let mut joins = Table::lock();
         if let Some(join) = joins.get(&key).and_then(Weak::upgrade) {
-            return Ok(Self(join));
+            // Given back last: to drop a join takes the lock of the table.
+            let outcome = options.apply(&join.mapping, &region);
+            drop(joins);
+            return outcome.map(|()| Self(join));
         }
         let name = region.info().name;
-        let (seat, mapping) = seat_and_map(region)?;
+        let (seat, mapping) = seat_and_map(region, options)?;
         Ok(Self::insert(&mut joins, Join { key, name, mapping, seat }))
     }
 
@@ -270,19 +325,92 @@ impl Joined {
     }
 }
 
+impl JoinOptions {
+    /// The same with another [`lock_memory`](Self::lock_memory).
+    #[must_use]
+    pub const fn with_lock_memory(mut self, lock_memory: bool) -> Self {
+        self.lock_memory = lock_memory;
+        self
+    }
+
+    /// The same with another [`in_core_dumps`](Self::in_core_dumps).
+    #[must_use]
+    pub const fn with_in_core_dumps(mut self, in_core_dumps: bool) -> Self {
+        self.in_core_dumps = in_core_dumps;
+        self
+    }
+
+    /// Does to mapped memory what is asked for beyond the usual.
+    pub(crate) fn apply(&self, area: &Area, region: &Region) -> Result<(), MapError> {
+        if self.in_core_dumps {
+            area.put_into_core_dumps().map_err(|source| map_failed(region, source))?;
+        }
+        if self.lock_memory {
+            let (path, bytes) = (region.path().to_owned(), area.bytes());
+            area.lock().map_err(|source| MapError::NotLocked { path, bytes, source })?;
+        }
+        Ok(())
+    }
+}
+
 /// Shows that this process joins the region, then maps it: nobody who knows of presence maps a
 /// region without showing it.
-fn seat_and_map(region: Region) -> Result<(Arc<Seat>, Arc<Mapping>), MapError> {
+fn seat_and_map(
+    region: Region,
+    options: &JoinOptions,
+) -> Result<(Arc<Seat>, Arc<Mapping>), MapError> {
     let (path, bytes) = (region.path().to_owned(), region.info().bytes);
     let shared = match SharedSeat::announce(region) {
         Ok(shared) => shared,
         Err(source) => return Err(MapError::Presence { path, source }),
     };
-    let failed = |source| MapError::Map { path: path.clone(), bytes: bytes.get(), source };
-    let mapping = Mapping::of_file(shared.region.as_fd(), bytes).map_err(failed)?;
-    if !shared.region.is_whole().map_err(failed)? {
-        return Err(MapError::Shrunk { path, bytes: bytes.get() });
-    }
+    let region = &shared.region;
+    let mapping =
+        Mapping::of_file(region.as_fd(), bytes).map_err(|source| map_failed(region, source))?;
+    give_memory(region, || {
+        let bytes = i64::try_from(bytes.get()).map_err(|_| Errno::EFBIG)?;
+        // Not by posix_fallocate, which stores zeros where the file system cannot allocate, and
+        // others may be storing something else there.
+        match fallocate(region, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, bytes) {
+            // It promises no memory for any file.
+            Err(Errno::EOPNOTSUPP) => Ok(()),
+            outcome => outcome,
+        }
+    })?;
+    options.apply(&mapping, region)?;
     shared.set_address(mapping.address(), mapping.bytes());
     Ok((Arc::new(Seat::new(Some(shared))), Arc::new(mapping)))
+}
+
+/// Checks that a region that has just been mapped is as long as it was, and lets `give` bring in
+/// what has no memory yet: or else it would have to be found when it is used, or a SIGBUS.
+pub(crate) fn give_memory(
+    region: &Region,
+    give: impl FnOnce() -> nix::Result<()>,
+) -> Result<(), MapError> {
+    let (path, bytes) = (region.path(), region.info().bytes.get());
+    let memory = region.memory().map_err(|source| map_failed(region, source))?;
+    if memory.bytes < bytes as u64 {
+        return Err(MapError::Shrunk { path: path.to_owned(), bytes });
+    }
+    if memory.bytes_with_memory >= bytes as u64 {
+        return Ok(());
+    }
+    give().map_err(|errno| match errno {
+        Errno::EFAULT | Errno::ENOSPC | Errno::ENOMEM | Errno::EDQUOT => {
+            MapError::TooFewPages { path: path.to_owned(), bytes, source: errno.into() }
+        }
+        errno => map_failed(region, errno.into()),
+    })
+}
+
+/// Why a region was not mapped.
+pub(crate) fn map_failed(region: &Region, source: io::Error) -> MapError {
+    let (path, bytes) = (region.path().to_owned(), region.info().bytes.get());
+    let is_for_want = source.raw_os_error() == Some(Errno::ENOMEM as i32);
+    // The kernel sets aside larger pages for what has none when it is mapped.
+    if is_for_want && region.info().page_size != PageSize::Normal {
+        return MapError::TooFewPages { path, bytes, source };
+    }
+    MapError::Map { path, bytes, source }
 }

@@ -27,9 +27,13 @@
 //!
 //! # What it does not do
 //!
-//! It never prints, logs, or starts a thread.
-//! It takes huge and gigantic pages from file systems that are mounted and have them, but neither
-//! reserves pages nor places them near a processor.
+//! It never prints, logs, or starts a thread; hwloc, which it asks for the topology of a machine, can
+//! be made to print by environment variables of its own.
+//! It changes nothing of the machine that it is not asked to: regions take huge and gigantic pages
+//! that are reserved and from file systems that are mounted, and [`PagePool::reserve`] and [`mount()`]
+//! are there for whoever sets a machine up.
+//! It moves no page that is there already, and changes the memory policy of no thread.
+//! Who only attaches, allocates and frees never makes it look at the topology.
 //! It does not format a region that has a name already: regions come to be as workspaces, whole.
 //! It cannot help it if somebody makes the file of a region shorter: the process that then uses what
 //! is gone is ended by SIGBUS.
@@ -44,7 +48,10 @@
 mod activity;
 mod address;
 mod base;
+mod cpu_sequence;
 mod create;
+mod draft;
+mod host;
 mod incarnation;
 mod inspect;
 mod join_table;
@@ -52,24 +59,50 @@ mod lease;
 mod list;
 mod liveness;
 mod mapping;
+mod mounts;
+mod node_files;
+mod numa_calls;
+mod page_pool;
 mod page_size;
+mod place;
+mod placement;
 mod presence;
 mod process;
 mod procfs;
+mod read_only;
 mod region;
+mod residence;
+mod topology;
 mod workspace;
 
 pub use address::{AddressError, WorkspaceAddress};
 pub use base::{BASE_VARIABLE, BaseDir, BaseError, BaseSource};
-pub use create::{CreateError, NewRegion, NewRegionOptions};
+pub use cpu_sequence::{CpuSequence, CpuSequenceError};
+pub use create::{CreateError, NewRegion, NewRegionOptions, PlacedRegionOptions};
+pub use host::{HostReset, HostResetError, HostStatus};
 pub use inspect::{ProcessInfo, describe};
-pub use join_table::{Joined, MapError};
+pub use join_table::{JoinOptions, Joined, MapError};
 pub use list::{ListEntry, Listing, list};
+pub use mounts::{
+    DirectoryState, DirectoryStatus, MountChange, MountError, MountOptions, Owner, directories,
+    mount, unmount,
+};
+pub use numa_calls::NumaCalls;
+pub use page_pool::{PagePool, PagePoolError, PoolChange, Wanted};
 pub use page_size::{PageSize, PageSizeError};
+pub use place::{Omission, PlacedRange, PlacementCall, PlacementError, PlacementReport};
+pub use placement::{
+    Binding, Near, Placement, Plan, PlanError, PlannedRange, Shortfall, SubRegion,
+};
 pub use presence::{Joiner, Joiners, PID_LIMIT, PidNamespace, joiners};
 pub use process::{LockOptions, Patience, ProcessParty};
 pub use procfs::{Mapper, mappers};
+pub use read_only::{NoSuchBytes, ReadOnlyMapping};
 pub use region::{Access, NotARegion, Region, RegionError, RegionId, RegionInfo, info_of, unlink};
+pub use residence::{Residence, ResidenceError};
+pub use topology::{
+    CpuIndex, HwlocTopology, NodeIndex, NodeInfo, PageCount, Topology, TopologyError,
+};
 pub use workspace::{
-    AttachError, CreateWorkspaceError, Records, SharedWorkspace, WorkspaceOptions,
+    AttachError, CreateWorkspaceError, NewWorkspace, Records, SharedWorkspace, WorkspaceOptions,
 };

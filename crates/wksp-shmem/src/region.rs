@@ -271,10 +271,26 @@ impl Region {
         self.announced
     }
 
-    /// Whether the file still has all the bytes that it had when it was opened.
-    pub(crate) fn is_whole(&self) -> io::Result<bool> {
-        let stat = fstat(&self.file)?;
-        Ok(u64::try_from(stat.st_size).is_ok_and(|bytes| bytes >= self.info.bytes.get() as u64))
+    /// How many bytes the file has by now, and how many of them have memory.
+    pub(crate) fn memory(&self) -> io::Result<FileMemory> {
+        Ok(FileMemory::of(&fstat(&self.file)?))
+    }
+}
+
+/// The bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileMemory {
+    /// All of them.
+    pub(crate) bytes: u64,
+    /// Those that have memory, a place in swap space, or one on a disk.
+    pub(crate) bytes_with_memory: u64,
+}
+
+impl FileMemory {
+    pub(crate) fn of(stat: &FileStat) -> Self {
+        // As of stat(2), in units of 512 bytes whatever the block size. There are no negative ones.
+        let with_memory = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+        Self { bytes: u64::try_from(stat.st_size).unwrap_or(0), bytes_with_memory: with_memory }
     }
 }
 

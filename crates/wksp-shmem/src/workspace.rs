@@ -9,12 +9,14 @@ use wksp_core::{
 };
 
 use crate::base::BaseDir;
-use crate::create::{CreateError, NewRegion, NewRegionOptions};
-use crate::join_table::{Joined, MapError};
+use crate::create::{CreateError, NewRegion, NewRegionOptions, PlacedRegionOptions};
+use crate::join_table::{JoinOptions, Joined, MapError};
 use crate::mapping::MappedWorkspace;
 use crate::page_size::PageSize;
+use crate::place::PlacementReport;
 use crate::process::{LockOptions, ProcessParty};
 use crate::region::{Access, Region, RegionError, RegionInfo};
+use crate::topology::Topology;
 
 /// How many partition records a new workspace has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,76 @@ struct Attached {
     joined: Joined,
 }
 
+/// A workspace that has its memory but no name yet, so that nobody else finds it.
+///
+/// It can be filled before it is [published](Self::publish). Dropped without that, it leaves nothing
+/// behind.
+#[derive(Debug)]
+pub struct NewWorkspace {
+    // Dropped in this order: the region is given up when nobody uses it any more.
+    workspace: SharedWorkspace,
+    region: NewRegion,
+}
+
+impl NewWorkspace {
+    /// Makes a region that is to be called `name`, and a workspace that fills it.
+    ///
+    /// Costs the zeroing of its pages.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateWorkspaceError`], above all [`CreateError::Exists`] and [`CreateError::NoMemory`].
+    pub fn create(
+        base: &BaseDir,
+        name: &Name,
+        region: &NewRegionOptions,
+        options: &WorkspaceOptions,
+    ) -> Result<Self, CreateWorkspaceError> {
+        Self::format(NewRegion::create(base, name, region)?, options)
+    }
+
+    /// Makes a region and a workspace that fills it, each page where `region` wants it on the
+    /// machine `topology`, and says what came of that.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateWorkspaceError`], and of those [`CreateError::Placement`] if pages cannot be where
+    /// they are wanted.
+    pub fn create_placed(
+        base: &BaseDir,
+        name: &Name,
+        region: &PlacedRegionOptions,
+        topology: &dyn Topology,
+        options: &WorkspaceOptions,
+    ) -> Result<(Self, PlacementReport), CreateWorkspaceError> {
+        let (region, report) = NewRegion::create_placed(base, name, region, topology)?;
+        Ok((Self::format(region, options)?, report))
+    }
+
+    fn format(region: NewRegion, options: &WorkspaceOptions) -> Result<Self, CreateWorkspaceError> {
+        let geometry = options.records.geometry(region.info().bytes.get() as u64)?;
+        let joined = Joined::join(region.duplicate()?)?;
+        let workspace = SharedWorkspace::format(joined, geometry, options)?;
+        Ok(Self { workspace, region })
+    }
+
+    /// The workspace, to be filled.
+    #[must_use]
+    pub const fn workspace(&self) -> &SharedWorkspace {
+        &self.workspace
+    }
+
+    /// Gives the workspace its name, by which everybody can find it from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError::Exists`] if something of that name has come to be meanwhile.
+    pub fn publish(self) -> Result<SharedWorkspace, CreateError> {
+        self.region.publish()?;
+        Ok(self.workspace)
+    }
+}
+
 impl SharedWorkspace {
     /// Creates a region and a workspace that fills it.
     ///
@@ -157,12 +229,50 @@ impl SharedWorkspace {
         region: &NewRegionOptions,
         options: &WorkspaceOptions,
     ) -> Result<Self, CreateWorkspaceError> {
-        let new = NewRegion::create(base, name, region)?;
-        let geometry = options.records.geometry(new.info().bytes.get() as u64)?;
-        let joined = Joined::join(new.duplicate()?)?;
-        let attached = Self::format(joined, geometry, options)?;
-        new.publish()?;
-        Ok(attached)
+        Ok(NewWorkspace::create(base, name, region, options)?.publish()?)
+    }
+
+    /// Creates a region and a workspace that fills it, each page where `region` wants it on the
+    /// machine `topology`, and says what came of that.
+    ///
+    /// # Crash behaviour
+    ///
+    /// As of [`create`](Self::create).
+    ///
+    /// # Errors
+    ///
+    /// [`CreateWorkspaceError`], and of those [`CreateError::Placement`] if pages cannot be where
+    /// they are wanted.
+    #[doc(alias = "fd_wksp_new_named")]
+    pub fn create_placed(
+        base: &BaseDir,
+        name: &Name,
+        region: &PlacedRegionOptions,
+        topology: &dyn Topology,
+        options: &WorkspaceOptions,
+    ) -> Result<(Self, PlacementReport), CreateWorkspaceError> {
+        let (new, report) = NewWorkspace::create_placed(base, name, region, topology, options)?;
+        Ok((new.publish()?, report))
+    }
+
+    /// Makes a workspace in a region that no directory has: see [`Region::create_private`].
+    ///
+    /// A child by fork can look at it through what it inherits, but not lock it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`create_placed`](Self::create_placed).
+    #[doc(alias = "fd_wksp_new_anon")]
+    pub fn private_placed(
+        name: &Name,
+        region: &PlacedRegionOptions,
+        topology: &dyn Topology,
+        options: &WorkspaceOptions,
+    ) -> Result<(Self, PlacementReport), CreateWorkspaceError> {
+        let (region, report) = Region::create_private(name, region, topology)?;
+        let geometry = options.records.geometry(region.info().bytes.get() as u64)?;
+        let attached = Self::format(Joined::join(region)?, geometry, options)?;
+        Ok((attached, report))
     }
 
     /// Makes a workspace of about `bytes` bytes that only this process has.
@@ -215,8 +325,24 @@ impl SharedWorkspace {
         page_size: Option<PageSize>,
         lock: LockOptions,
     ) -> Result<Self, AttachError> {
+        Self::attach_with(base, name, page_size, lock, &JoinOptions::default())
+    }
+
+    /// Attaches the workspace called `name` as [`attach`](Self::attach) does, mapped as `join` says.
+    ///
+    /// # Errors
+    ///
+    /// As of [`attach`](Self::attach).
+    #[doc(alias = "fd_wksp_attach")]
+    pub fn attach_with(
+        base: &BaseDir,
+        name: &Name,
+        page_size: Option<PageSize>,
+        lock: LockOptions,
+        join: &JoinOptions,
+    ) -> Result<Self, AttachError> {
         let region = Region::open(base, name, page_size, Access::ReadWrite)?;
-        Self::attach_joined(Joined::join(region)?, lock)
+        Self::attach_joined(Joined::join_with(region, join)?, lock)
     }
 
     /// Attaches the workspace in what this process has joined already.

@@ -16,9 +16,12 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use wksp_core::{Align, LockError, Stranger, Tag};
-use wksp_shmem::{BaseDir, Joined, PageSize, joiners};
+use wksp_shmem::{
+    BaseDir, Binding, HwlocTopology, Joined, Near, NodeIndex, Omission, PageSize,
+    PlacedRegionOptions, Placement, SharedWorkspace, WorkspaceOptions, joiners,
+};
 
-use crate::scene::{Scene, impatient};
+use crate::scene::{Scene, impatient, name};
 
 /// Runs `child` in a forked child and returns what it returned, up to 255.
 fn in_child(child: impl FnOnce() -> u8) -> i32 {
@@ -155,4 +158,38 @@ fn a_forked_child_shows_itself_and_leaves_its_parent_shown() {
         found.list.iter().map(|joiner| joiner.pid).collect::<Vec<_>>(),
         [std::process::id()]
     );
+}
+
+#[test]
+fn placed_private_pages_are_shared_with_forks_which_lock_nothing() {
+    let scene = Scene::new();
+    let options = PlacedRegionOptions {
+        page_size: PageSize::Normal,
+        mode: 0o600,
+        placement: Placement::whole(64, Near::Node(NodeIndex::new(0))),
+        // Where the pages are does not matter here.
+        binding: Binding::Off,
+    };
+    let machine = HwlocTopology::synthetic("numa:1 pu:1").unwrap();
+    let workspace = WorkspaceOptions::default();
+    let (ours, report) =
+        SharedWorkspace::private_placed(&name("own"), &options, &machine, &workspace).unwrap();
+    assert!(matches!(report.omissions[..], [Omission::Off]));
+    let gaddr = ours.lock().unwrap().alloc(Align::PAGE, 4096, Tag::new(1).unwrap()).unwrap();
+    let code = in_child(|| {
+        if !matches!(ours.lock(), Err(LockError::Stranger(_))) {
+            return 1;
+        }
+        // As for any other memory: what the child stores, the parent sees.
+        if ours.workspace().copy_in(gaddr, b"child").is_err() {
+            return 2;
+        }
+        0
+    });
+    assert_eq!(code, 0);
+    let mut found = [0; 5];
+    ours.workspace().copy_out(gaddr, &mut found).unwrap();
+    assert_eq!(&found, b"child");
+    assert!(ours.lock().unwrap().verify().is_clean());
+    assert_eq!(scene.files(), [""; 0]);
 }
