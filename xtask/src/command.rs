@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,37 +19,45 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
 
 /// Runs a command, and fails if it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    run_attended(command.stdin(Stdio::null()))
+}
+
+/// Runs a command that a person may type to, and fails if it does.
+pub(crate) fn run_attended(command: &mut Command) -> Result<()> {
     show(command)?;
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start {}", line(command)))?;
+    let status = command.status().with_context(|| format!("cannot start {}", line(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", line(command));
     }
     Ok(())
 }
 
-/// Runs a command that runs tests, and counts what it says of them.
-///
-/// A command that fails, or runs no test, is at fault, by the tally's `fault`.
-pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+/// Runs a command and has each line that it prints on standard output heard, without its end.
+pub(crate) fn listen(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<ExitStatus> {
     show(command)?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", line(command)))?;
-    let mut tally = Tally::default();
     if let Some(output) = child.stdout.take() {
         for said in BufReader::new(output).split(b'\n') {
-            let said = said.context("cannot read what the tests say")?;
-            let said = String::from_utf8_lossy(&said);
-            println!("{said}");
-            tally.observe(&said);
+            let said = said.with_context(|| format!("cannot read from {}", line(command)))?;
+            hear(String::from_utf8_lossy(&said).trim_end_matches('\r'));
         }
     }
-    let status = child.wait()?;
+    Ok(child.wait()?)
+}
+
+/// Runs a command that runs tests, and counts what it says of them.
+///
+/// A command that fails, or runs no test, is at fault, by the tally's `fault`.
+pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let status = listen(command, |said| {
+        println!("{said}");
+        tally.observe(said);
+    })?;
     tally.settle();
     if !status.success() {
         tally.blame(format!("{} ended with {status}", line(command)));

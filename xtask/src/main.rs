@@ -9,6 +9,7 @@ mod no_std;
 mod repository;
 mod tally;
 mod tools;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Checks the house rules that no compiler knows
     House,
+    /// Runs the tests that need several memory nodes in virtual machines that have them
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::House => house::run(),
+        Command::Vm(options) => vm::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,6 +27,16 @@ impl Tally {
         }
     }
 
+    /// Adds what another one has counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed = self.passed.saturating_add(other.passed);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.skipped.extend(other.skipped);
+        if let Some(fault) = other.fault {
+            self.blame(fault);
+        }
+    }
+
     /// Says that the run failed, if nothing has said so before.
     pub(crate) fn blame(&mut self, fault: String) {
         self.fault.get_or_insert(fault);
@@ -67,6 +77,21 @@ mod tests {
         }
         assert_eq!((tally.passed, tally.failed), (13, 2));
         assert_eq!(tally.skipped, [""; 0]);
+    }
+
+    #[test]
+    fn the_first_of_several_faults_is_kept() {
+        let tally = |passed, fault: Option<&str>| Tally {
+            passed,
+            failed: 1,
+            skipped: vec!["x: why".into()],
+            fault: fault.map(str::to_owned),
+        };
+        let mut sum = tally(1, None);
+        sum.add(tally(2, Some("first")));
+        sum.add(tally(3, Some("second")));
+        assert_eq!((sum.passed, sum.failed, sum.skipped.len()), (6, 3, 3));
+        assert_eq!(sum.fault.as_deref(), Some("first"));
     }
 
     #[test]

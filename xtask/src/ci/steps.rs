@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::Options;
 use crate::command::{cargo, output_of, run, run_tests};
 use crate::tally::Tally;
-use crate::{demo, fuzz, house, no_std, tools};
+use crate::{demo, fuzz, house, no_std, tools, vm};
 
 /// A named part of the whole.
 pub(super) struct Step {
@@ -38,6 +38,11 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step { name: "fuzz", does: "no reader minds what the bytes are, in short", run: fuzz_step },
     Step { name: "demo", does: "the demonstration loses nothing", run: demo_step },
+    Step {
+        name: "vm",
+        does: "the tests of placement pass on machines with several nodes",
+        run: vm_step,
+    },
 ];
 
 /// The environment variable that names the directory of the golden files.
@@ -145,6 +150,10 @@ fn fuzz_step(_: &Options) -> Result<Tally> {
 
 fn demo_step(_: &Options) -> Result<Tally> {
     demo::run_on_checkout().map(|()| Tally::default())
+}
+
+fn vm_step(options: &Options) -> Result<Tally> {
+    vm::check(options.no_install)
 }
 
 #[cfg(test)]
