@@ -71,16 +71,16 @@ pub(crate) fn checkpoint(checkpoint: &Checkpoint<'_>, data: &[u8]) -> bool {
     let threads = NonZeroUsize::new(threads).expect("1 or 2");
     let control = Control { threads, ..Control::default() };
     let verified = checkpoint.verify(&control);
-    let inspected = checkpoint.inspect();
+    let inspected = checkpoint.inspect(&control);
     let mut extracted = Counter::default();
-    let count = checkpoint.extract(|_| true, &mut extracted);
+    let count = checkpoint.extract(|_| true, &mut extracted, &control);
     if let Ok(count) = count {
         assert_eq!((count, extracted.0), (checkpoint.data_bytes(), checkpoint.data_bytes()));
     }
     // What lies in the middle can be had alone.
     if let (Some(middle), Ok(_)) = (allocations.get(allocations.len() / 2), &count) {
         let mut alone = Counter::default();
-        let count = checkpoint.extract(|one| one == middle, &mut alone);
+        let count = checkpoint.extract(|one| one == middle, &mut alone, &control);
         assert_eq!(count.ok(), Some(middle.range.bytes()));
     }
     if let Ok(inspected) = &inspected {
@@ -160,7 +160,7 @@ fn assert_holds(heap: &mut Heap, checkpoint: &Checkpoint<'_>) {
     let all = checkpoint.allocations();
     for one in all.iter().step_by(1 + all.len() / SAMPLES) {
         let mut content = Vec::new();
-        let extracted = checkpoint.extract(|other| other == one, &mut content);
+        let extracted = checkpoint.extract(|other| other == one, &mut content, &Control::default());
         assert_eq!(extracted.ok(), Some(one.range.bytes()));
         let (lo, hi) = (one.range.lo().get(), one.range.hi().get());
         assert!(image::bytes(&image, lo, hi) == Some(&content), "{} differs", one.range);

@@ -6,6 +6,7 @@ use std::io::Read;
 use crc32fast::Hasher;
 use wksp_core::Allocation;
 
+use crate::control::{Control, Meter};
 use crate::digest::Protection;
 use crate::error::{Problem, ReadError};
 use crate::frame::{Codec, Frame};
@@ -13,6 +14,7 @@ use crate::head::{Format, Head, Preview};
 use crate::index::{Entry, Group, Index, by_address};
 use crate::input::{At, Stream};
 use crate::layout::Command;
+use crate::parallel;
 use crate::scan;
 use crate::sink::Append;
 use crate::source::ReadAt;
@@ -167,28 +169,53 @@ impl<'s> Checkpoint<'s> {
     /// # Errors
     ///
     /// [`ReadError`] if a frame turns out to be damaged.
-    pub fn inspect(&self) -> Result<Vec<Stored>, ReadError> {
+    pub fn inspect(&self, control: &Control<'_>) -> Result<Vec<Stored>, ReadError> {
+        let entries = &self.index.entries;
+        let bytes = entries.len().saturating_mul(size_of::<Stored>());
         let mut listed = Vec::new();
-        let bytes = self.index.entries.len().saturating_mul(size_of::<Stored>());
-        listed
-            .try_reserve_exact(self.index.entries.len())
-            .map_err(|_| ReadError::Memory { bytes })?;
+        listed.try_reserve_exact(entries.len()).map_err(|_| ReadError::Memory { bytes })?;
         if self.frames() == FrameStyle::Raw {
-            listed.extend(self.index.entries.iter().map(|&Entry { allocation, .. }| Stored {
+            listed.extend(entries.iter().map(|&Entry { allocation, .. }| Stored {
                 allocation,
                 stored_bytes: allocation.range.bytes(),
             }));
             return Ok(listed);
         }
-        let mut codec = Codec::new(self.frames())?;
-        for &group in &self.index.groups {
-            self.group(group, &mut codec, false, |frame, allocation| {
-                let stored_bytes = frame.skip(allocation.range.bytes())?;
-                listed.push(Stored { allocation, stored_bytes });
+        let meter = Meter::new(*control, self.data_bytes());
+        let groups = self.for_each_group(control, |group, codec| {
+            let mut stored = Vec::new();
+            let bytes = group.count.saturating_mul(size_of::<u64>());
+            stored.try_reserve_exact(group.count).map_err(|_| ReadError::Memory { bytes })?;
+            self.group(group, codec, false, |frame, allocation| {
+                control.check()?;
+                stored.push(frame.skip(allocation.range.bytes())?);
+                meter.add(allocation.range.bytes());
                 Ok(())
             })?;
+            Ok(stored)
+        })?;
+        for (group, stored) in self.index.groups.iter().zip(groups) {
+            let entries = entries.iter().skip(group.first);
+            listed.extend(entries.zip(stored).map(|(&Entry { allocation, .. }, stored_bytes)| {
+                Stored { allocation, stored_bytes }
+            }));
         }
         Ok(listed)
+    }
+
+    /// Calls `each` for every group, shared out among the threads, with a codec of the thread.
+    pub(crate) fn for_each_group<T: Send>(
+        &self,
+        control: &Control<'_>,
+        each: impl Fn(Group, &mut Codec) -> Result<T, ReadError> + Sync,
+    ) -> Result<Vec<T>, ReadError> {
+        let groups = &self.index.groups;
+        let state = || None;
+        parallel::map(control, groups.len(), state, |codec, at| {
+            let codec = Codec::get_or_new(codec, self.frames())?;
+            let group = groups.get(at).ok_or_else(|| Problem::Changed.at(0))?;
+            each(*group, codec)
+        })
     }
 
     /// Reads the commands of a group again, has `each` read the data of its allocations one after
@@ -227,7 +254,7 @@ impl<'s> Checkpoint<'s> {
     /// checkpoint, and returns how many they are.
     ///
     /// They are checked as far as decompressing them does; [`verify`](Self::verify) first if the
-    /// digest matters.
+    /// digest matters. The threads of `control` are not used, since the bytes come in order.
     ///
     /// # Errors
     ///
@@ -236,62 +263,54 @@ impl<'s> Checkpoint<'s> {
         &self,
         mut wanted: impl FnMut(&Allocation) -> bool,
         sink: &mut dyn Append,
+        control: &Control<'_>,
     ) -> Result<u64, ReadError> {
+        let meter = Meter::new(*control, self.data_bytes());
         let mut extracted = 0_u64;
-        let mut take = |piece: &[u8]| {
-            extracted = extracted.saturating_add(piece.len() as u64);
-            sink.append(piece).map_err(ReadError::Sink)
+        let mut take = |piece: &[u8], is_wanted: bool| {
+            control.check()?;
+            meter.add(piece.len() as u64);
+            if is_wanted {
+                extracted = extracted.saturating_add(piece.len() as u64);
+                sink.append(piece).map_err(ReadError::Sink)?;
+            }
+            Ok(())
         };
+        let mut codec = Codec::new(self.frames())?;
         if self.frames() == FrameStyle::Raw {
-            let mut codec = Codec::new(FrameStyle::Raw)?;
             let mut input = At::new(self.source, 0, self.index.end);
             for entry in &self.index.entries {
-                let Some(at) = entry.at.filter(|_| wanted(&entry.allocation)) else { continue };
-                input.seek(at);
-                let mut frame = Frame::new(&mut input, &mut codec);
-                frame.each(entry.allocation.range.bytes(), &mut take)?;
+                let bytes = entry.allocation.range.bytes();
+                match entry.at.filter(|_| wanted(&entry.allocation)) {
+                    None => meter.add(bytes),
+                    Some(at) => {
+                        input.seek(at);
+                        let mut frame = Frame::new(&mut input, &mut codec);
+                        frame.each(bytes, |piece| take(piece, true))?;
+                    }
+                }
             }
             return Ok(extracted);
         }
-        let mut codec = Codec::new(self.frames())?;
         for &group in &self.index.groups {
             let entries = self.index.entries.iter().skip(group.first).take(group.count);
             let wanted: Vec<bool> = entries.map(|entry| wanted(&entry.allocation)).collect();
             let Some(last) = wanted.iter().rposition(|&wanted| wanted) else { continue };
             let mut at = 0_usize;
-            self.group_up_to(group, last, &mut codec, |frame, allocation| {
+            let done = self.group(group, &mut codec, false, |frame, allocation| {
+                // What lies behind the last one need not be read.
+                if at > last {
+                    return Err(ReadError::Cancelled);
+                }
                 let is_wanted = wanted.get(at) == Some(&true);
                 at = at.saturating_add(1);
-                frame.each(
-                    allocation.range.bytes(),
-                    |piece| {
-                        if is_wanted { take(piece) } else { Ok(()) }
-                    },
-                )
-            })?;
+                frame.each(allocation.range.bytes(), |piece| take(piece, is_wanted))
+            });
+            match done {
+                Err(ReadError::Cancelled) if at > last && !control.is_cancelled() => {}
+                done => done.map(|_| ())?,
+            }
         }
         Ok(extracted)
-    }
-
-    /// As [`group`](Self::group), but reads no data behind the allocation at `last`.
-    fn group_up_to(
-        &self,
-        group: Group,
-        last: usize,
-        codec: &mut Codec,
-        mut each: impl FnMut(&mut Frame<'_>, Allocation) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        let mut at = 0_usize;
-        let done = self.group(group, codec, false, |frame, allocation| {
-            if at > last {
-                return Err(ReadError::Cancelled);
-            }
-            at = at.saturating_add(1);
-            each(frame, allocation)
-        });
-        match done {
-            Err(ReadError::Cancelled) if at > last => Ok(()),
-            done => done.map(drop),
-        }
     }
 }

@@ -10,6 +10,8 @@ use crate::svw;
 
 /// The step in which parts are cut: the size of an LZ4 chunk.
 const STEP_BYTES: u64 = 64 * 1024;
+/// What a part may take beyond its bytes when it is compressed: a prefix and the slack of a block.
+const PART_BYTES: u64 = 32;
 /// The fewest bytes for which a further group is made.
 const GROUP_BYTES: u64 = 1024 * 1024;
 
@@ -95,15 +97,22 @@ impl Content {
         tags: Option<&[Tag]>,
         order: Order,
     ) -> Result<Self, WriteError> {
-        let (mut allocations, mut bytes) = (Vec::new(), 0_u64);
-        for partition in guard.partitions() {
-            let partition = partition?;
+        let wanted = guard.partitions().filter_map(|partition| {
             let wanted = |tag: &Tag| tags.is_none_or(|tags| tags.contains(tag));
-            let Some(tag) = partition.tag.filter(wanted) else { continue };
-            let room = size_of::<Allocation>();
-            allocations.try_reserve(1).map_err(|_| WriteError::Memory { bytes: room })?;
-            allocations.push(Allocation { range: partition.range, tag });
-            bytes = bytes.saturating_add(partition.range.bytes());
+            partition
+                .map(|one| Some(Allocation { range: one.range, tag: one.tag.filter(wanted)? }))
+                .transpose()
+        });
+        // Counted first, since a list that grows takes up to three times its memory.
+        let room = wanted.clone().count();
+        let (mut allocations, mut bytes) = (Vec::new(), 0_u64);
+        allocations.try_reserve_exact(room).map_err(|_| WriteError::Memory {
+            bytes: room.saturating_mul(size_of::<Allocation>()),
+        })?;
+        for allocation in wanted {
+            let allocation: Allocation = allocation?;
+            bytes = bytes.saturating_add(allocation.range.bytes());
+            allocations.push(allocation);
         }
         let groups = match order {
             Order::V1 => std::iter::once(0..allocations.len()).collect(),
@@ -217,7 +226,9 @@ impl Iterator for Units<'_> {
             let (from, unit_max) = (self.at, self.unit_bytes as u64);
             let (mut bytes, mut data_bytes) = (0_u64, 0_u64);
             let mut is_last = false;
-            while bytes < unit_max {
+            // Many parts of few bytes each grow when they are compressed.
+            let mut weight = 0_u64;
+            while weight < unit_max {
                 let Some(part) = self.content.part(self.group, self.at.part) else {
                     is_last = true;
                     break;
@@ -229,9 +240,10 @@ impl Iterator for Units<'_> {
                 };
                 let left = part_bytes.saturating_sub(self.at.offset);
                 // Whole steps, so that the next unit begins with a chunk.
-                let room = unit_max.saturating_sub(bytes).next_multiple_of(STEP_BYTES);
+                let room = unit_max.saturating_sub(weight).next_multiple_of(STEP_BYTES);
                 let taken = left.min(room);
                 bytes = bytes.saturating_add(taken);
+                weight = weight.saturating_add(taken).saturating_add(PART_BYTES);
                 if matches!(part, Part::Data(_)) {
                     data_bytes = data_bytes.saturating_add(taken);
                 }

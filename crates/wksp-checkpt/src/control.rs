@@ -4,6 +4,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::error::ReadError;
+
 /// How far an operation has come, in bytes of the allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -50,6 +52,11 @@ impl fmt::Debug for Control<'_> {
 impl Control<'_> {
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
+    /// Fails if the operation is to end.
+    pub(crate) fn check(&self) -> Result<(), ReadError> {
+        if self.is_cancelled() { Err(ReadError::Cancelled) } else { Ok(()) }
     }
 }
 

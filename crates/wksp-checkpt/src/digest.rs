@@ -183,9 +183,7 @@ pub(crate) fn blocks(
     block.resize(bytes, 0);
     let mut offset = range.start;
     while let Some(left) = range.end.checked_sub(offset).filter(|&left| left > 0) {
-        if control.is_cancelled() {
-            return Err(ReadError::Cancelled);
-        }
+        control.check()?;
         let bytes = block.get_mut(..room(left)).unwrap_or_default();
         source.read_at(offset, bytes).map_err(|source| ReadError::Source { offset, source })?;
         each(offset, bytes)?;

@@ -7,7 +7,7 @@ use crate::error::{Problem, ReadError};
 use crate::layout::Origin;
 
 /// An allocation, in the order of the checkpoint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) allocation: Allocation,
     /// Where its bytes are; they are not compressed if that is known.

@@ -18,6 +18,7 @@
 
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
+use std::slice;
 
 use lz4_sys::{LZ4_createStream, LZ4_freeStream, LZ4StreamEncode};
 
@@ -112,32 +113,40 @@ impl Compressor {
         let Self { stream: Some(stream), content, end } = self else {
             return Err(WriteError::Compressor);
         };
-        let chunk = content.get_mut(*end..).and_then(|rest| rest.get_mut(..bytes));
-        let chunk = chunk.filter(|chunk| !chunk.is_empty()).ok_or(WriteError::Compressor)?;
-        fill(chunk).ok_or(WriteError::Compressor)?;
+        let behind = end.checked_add(bytes).filter(|behind| bytes > 0 && *behind <= content.len());
+        let (behind, chunk_bytes) =
+            behind.zip(c_int::try_from(bytes).ok()).ok_or(WriteError::Compressor)?;
+        // All pointers into the content come from this one, which is of all of it and outlives the
+        // reference that is lent to `fill`: the library looks at what lies before the chunk.
+        // SAFETY: `end` lies within `content`, as was just checked.
+        let source = unsafe { content.as_mut_ptr().add(*end) };
+        // SAFETY: `bytes` bytes from there on do as well, and are nobody else's meanwhile.
+        fill(unsafe { slice::from_raw_parts_mut(source, bytes) }).ok_or(WriteError::Compressor)?;
         let start = to.len();
         let most = block_max(bytes).saturating_add(PREFIX_BYTES);
         to.try_reserve(most).map_err(|_| WriteError::Memory { bytes: most })?;
         to.extend_from_slice(&[0; PREFIX_BYTES]);
         let block = to.spare_capacity_mut();
-        let compressed = c_int::try_from(chunk.len()).ok().zip(c_int::try_from(block.len()).ok());
-        let compressed = compressed.map(|(chunk_bytes, block_bytes)| {
-            // SAFETY: obligation 1 by the two slices, obligation 2 since `content` was last resized
-            // before the stream was made, and `end` has only grown since.
-            unsafe {
-                LZ4_compress_fast_continue(
-                    stream.0.as_ptr(),
-                    chunk.as_ptr().cast(),
-                    block.as_mut_ptr().cast(),
-                    chunk_bytes,
-                    block_bytes,
-                    ACCELERATION,
-                )
-            }
-        });
-        let compressed = compressed.and_then(|bytes| usize::try_from(bytes).ok());
-        let compressed = compressed.filter(|&bytes| bytes > 0).ok_or(WriteError::Compressor)?;
-        *end = end.saturating_add(bytes);
+        let block_bytes = c_int::try_from(block.len().min(most)).unwrap_or(0);
+        // SAFETY: obligation 1: `source` is valid for the chunk, `block` for its length. Obligation 2
+        // since `content` was last resized before the stream was made, and `end` has only grown.
+        let compressed = unsafe {
+            LZ4_compress_fast_continue(
+                stream.0.as_ptr(),
+                source.cast_const().cast(),
+                block.as_mut_ptr().cast(),
+                chunk_bytes,
+                block_bytes,
+                ACCELERATION,
+            )
+        };
+        let compressed = usize::try_from(compressed).ok().filter(|&bytes| bytes > 0);
+        let Some(compressed) = compressed else {
+            // The stream counts the chunk as history all the same: it is of no more use.
+            self.stream = None;
+            return Err(WriteError::Compressor);
+        };
+        *end = behind;
         // SAFETY: the library has written so many bytes of the spare capacity.
         unsafe { to.set_len(to.len().saturating_add(compressed)) };
         set_prefix(to, start, compressed);
@@ -199,30 +208,37 @@ impl Decompressor {
             self.buffer.copy_within(from..self.end, 0);
             self.end = WINDOW_BYTES;
         }
-        let (history, rest) = self.buffer.split_at_mut_checked(self.end)?;
-        let window = history.get(history.len().saturating_sub(WINDOW_BYTES)..)?;
-        let to = rest.get_mut(..bytes)?;
+        let start = self.end;
+        let end = start.checked_add(bytes).filter(|&end| end <= self.buffer.len())?;
+        let window = start.min(WINDOW_BYTES);
         let (block_bytes, to_bytes, window_bytes) = (
             c_int::try_from(block.len()).ok()?,
-            c_int::try_from(to.len()).ok()?,
-            c_int::try_from(window.len()).ok()?,
+            c_int::try_from(bytes).ok()?,
+            c_int::try_from(window).ok()?,
         );
-        // SAFETY: obligations 1 and 3 by the three slices.
+        // One pointer to the whole buffer: where the dictionary ends at the destination the library
+        // reads it through the latter.
+        // SAFETY: `start` lies within the buffer.
+        let to = unsafe { self.buffer.as_mut_ptr().add(start) };
+        // SAFETY: and so do the bytes before it.
+        let dictionary = unsafe { to.sub(window) };
+        // SAFETY: obligations 1 and 3: `bytes` bytes from `start` on and `window` bytes before it lie
+        // within the buffer.
         let found = unsafe {
             LZ4_decompress_safe_usingDict(
                 block.as_ptr().cast(),
-                to.as_mut_ptr().cast(),
+                to.cast(),
                 block_bytes,
                 to_bytes,
-                window.as_ptr().cast(),
+                dictionary.cast_const().cast(),
                 window_bytes,
             )
         };
         if found != to_bytes {
             return None;
         }
-        self.end = self.end.checked_add(bytes)?;
-        rest.get(..bytes)
+        self.end = end;
+        self.buffer.get(start..end)
     }
 }
 
@@ -252,7 +268,10 @@ mod tests {
         let mut compressor = Compressor::default();
         let mut decompressor = Decompressor::new().unwrap();
         let mut whole = Vec::new();
-        let fill = |to: &mut [u8]| Some(to.copy_from_slice(&content));
+        let fill = |to: &mut [u8]| {
+            to.copy_from_slice(&content);
+            Some(())
+        };
         compressor.begin(20 * content.len()).unwrap();
         for round in 0..20 {
             let mut chunk = Vec::new();

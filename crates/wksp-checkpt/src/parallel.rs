@@ -27,11 +27,7 @@ pub(crate) fn map<S, T: Send>(
             if at >= count || ended.load(Ordering::Relaxed) {
                 return;
             }
-            let done = if control.is_cancelled() {
-                Err(ReadError::Cancelled)
-            } else {
-                work(&mut state, at)
-            };
+            let done = control.check().and_then(|()| work(&mut state, at));
             let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
             let (all, error) = &mut *outcome;
             match done {

@@ -11,8 +11,10 @@ use crate::checkpoint::{Checkpoint, Piece};
 use crate::control::{Control, Meter};
 use crate::digest::{self, Found};
 use crate::error::{Problem, ReadError};
-use crate::frame::{Codec, Frame};
+use crate::head::Head;
+use crate::input::At;
 use crate::parallel;
+use crate::scan;
 use crate::shared::{Data, SharedSpace};
 use crate::style::FrameStyle;
 
@@ -57,6 +59,7 @@ impl Checkpoint<'_> {
         let meter = Meter::new(*control, self.data_bytes());
         if let Some(found) = self.index.digest {
             found.check_digits(self.source)?;
+            self.check_again()?;
         }
         let digest = if self.frames() == FrameStyle::Raw {
             let digest = self.pass_shares(to, control, &meter)?;
@@ -75,6 +78,21 @@ impl Checkpoint<'_> {
         }
     }
 
+    /// Checks that what was found out on opening would be found out again.
+    ///
+    /// It is not hashed, so a read that went wrong once, then, would not be noticed. The groups of v2
+    /// are read again in any case.
+    fn check_again(&self) -> Result<(), ReadError> {
+        let mut input = At::new(self.source, 0, self.index.end);
+        let head = Head::read(&mut input)?;
+        let is_same = head.preview == self.preview && {
+            let count = self.index.entries.len() as u64;
+            head.header.is_some()
+                || scan::v1(&mut input, &head, count)?.entries == self.index.entries
+        };
+        if is_same { Ok(()) } else { Err(Problem::Changed.at(0)) }
+    }
+
     /// Decompresses everything, the groups shared out among the threads.
     fn pass_groups(
         &self,
@@ -82,23 +100,23 @@ impl Checkpoint<'_> {
         control: &Control<'_>,
         meter: &Meter<'_>,
     ) -> Result<Vec<Piece>, ReadError> {
-        self.for_each_group(control, self.index.digest.is_some(), |frame, allocation| {
-            let range = allocation.range;
-            let mut done = 0_u64;
-            frame.each(range.bytes(), |piece| {
-                if control.is_cancelled() {
-                    return Err(ReadError::Cancelled);
-                }
-                if let Some(to) = to {
-                    let lo = range.lo().checked_add(done);
-                    let copied = lo.and_then(|lo| to.copy_in(lo, piece));
-                    copied.ok_or_else(|| Problem::Changed.at(0))?;
-                }
-                done = done.saturating_add(piece.len() as u64);
+        let hash = self.index.digest.is_some();
+        self.for_each_group(control, |group, codec| {
+            self.group(group, codec, hash, |frame, Allocation { range, .. }| {
+                let mut done = 0_u64;
+                frame.each(range.bytes(), |piece| {
+                    control.check()?;
+                    if let Some(to) = to {
+                        let lo = range.lo().checked_add(done);
+                        let copied = lo.and_then(|lo| to.copy_in(lo, piece));
+                        copied.ok_or_else(|| Problem::Changed.at(0))?;
+                    }
+                    done = done.saturating_add(piece.len() as u64);
+                    Ok(())
+                })?;
+                meter.add(range.bytes());
                 Ok(())
-            })?;
-            meter.add(range.bytes());
-            Ok(())
+            })
         })
     }
 
@@ -130,30 +148,12 @@ impl Checkpoint<'_> {
 
     /// The frames of the groups, found without a look at the data.
     fn frames_of_groups(&self, control: &Control<'_>) -> Result<Vec<Extent>, ReadError> {
-        let pieces = self.for_each_group(control, false, |frame, allocation| {
-            frame.skip(allocation.range.bytes()).map(drop)
-        })?;
-        Ok(pieces.iter().map(|piece| (piece.start, piece.end)).collect())
-    }
-
-    /// Has `each` read the data of every allocation, the groups shared out among the threads.
-    fn for_each_group(
-        &self,
-        control: &Control<'_>,
-        hash: bool,
-        each: impl Fn(&mut Frame<'_>, Allocation) -> Result<(), ReadError> + Sync,
-    ) -> Result<Vec<Piece>, ReadError> {
-        let groups = &self.index.groups;
-        parallel::map(
-            control,
-            groups.len(),
-            || None,
-            |codec, at| {
-                let codec = Codec::get_or_new(codec, self.frames())?;
-                let group = groups.get(at).ok_or_else(|| Problem::Changed.at(0))?;
-                self.group(*group, codec, hash, &each)
-            },
-        )
+        self.for_each_group(control, |group, codec| {
+            let piece = self.group(group, codec, false, |frame, allocation| {
+                frame.skip(allocation.range.bytes()).map(drop)
+            })?;
+            Ok((piece.start, piece.end))
+        })
     }
 
     /// Checks that the frames of the groups and the others lie apart.
@@ -182,7 +182,9 @@ impl Checkpoint<'_> {
         control: &Control<'_>,
         meter: &Meter<'_>,
     ) -> Result<Option<u32>, ReadError> {
-        let places = self.places()?;
+        let places = self.places(1)?;
+        // Looked up for each block, of which there can be as many as places: no walk may find them.
+        let large = self.places(DIRECT_BYTES)?;
         // No share reaches over the end of what the digest is of.
         let covered_bytes = self.index.digest.map_or(0, |found| found.covered_bytes);
         let covered = covered_bytes.div_ceil(SHARE_BYTES);
@@ -202,7 +204,9 @@ impl Checkpoint<'_> {
                 let hi = lo.saturating_add(SHARE_BYTES).min(end);
                 let mut hasher = Hasher::new();
                 match (self.index.digest, to) {
-                    (None, Some(to)) => self.share_directly(&places, to, lo, hi, control, meter)?,
+                    (None, Some(to)) => {
+                        self.share_directly((&places, &large), to, lo, hi, control, meter)?;
+                    }
                     (found, to) => digest::blocks(self.source, lo..hi, control, |at, block| {
                         if let Some(found) = found.filter(|found| at < found.covered_bytes) {
                             found.hash(at, block, &mut hasher);
@@ -221,17 +225,17 @@ impl Checkpoint<'_> {
         }))
     }
 
-    /// The places of all raw bytes in the order of the checkpoint.
-    fn places(&self) -> Result<Vec<Place>, ReadError> {
-        let entries = &self.index.entries;
-        let bytes = entries.len().saturating_mul(size_of::<Place>());
+    /// The places of raw bytes in the order of the checkpoint, those of `least` bytes or more.
+    fn places(&self, least: u64) -> Result<Vec<Place>, ReadError> {
+        let all = self.index.entries.iter();
+        let all = all.filter(|entry| entry.allocation.range.bytes() >= least);
+        let all =
+            all.filter_map(|entry| Some(Place { at: entry.at?, range: entry.allocation.range }));
+        let count = all.clone().count();
+        let bytes = count.saturating_mul(size_of::<Place>());
         let mut places = Vec::new();
-        places.try_reserve_exact(entries.len()).map_err(|_| ReadError::Memory { bytes })?;
-        places.extend(
-            entries
-                .iter()
-                .filter_map(|entry| Some(Place { at: entry.at?, range: entry.allocation.range })),
-        );
+        places.try_reserve_exact(count).map_err(|_| ReadError::Memory { bytes })?;
+        places.extend(all);
         places.sort_unstable_by_key(|place: &Place| place.at);
         Ok(places)
     }
@@ -240,7 +244,7 @@ impl Checkpoint<'_> {
     /// they belong.
     fn share_directly(
         &self,
-        places: &[Place],
+        (places, large): (&[Place], &[Place]),
         to: &dyn Data,
         lo: u64,
         hi: u64,
@@ -250,8 +254,8 @@ impl Checkpoint<'_> {
         let mut offset = lo;
         while offset < hi {
             let left = hi.saturating_sub(offset);
-            let mut next = places.iter().skip(first_behind(places, offset));
-            let here = next.next().and_then(|place| place.from(offset));
+            let next = large.iter().skip(first_behind(large, offset));
+            let here = next.clone().next().and_then(|place| place.from(offset));
             if let Some((gaddr, bytes)) = here.filter(|(_, bytes)| left.min(*bytes) >= DIRECT_BYTES)
             {
                 let bytes = left.min(bytes);
@@ -264,8 +268,9 @@ impl Checkpoint<'_> {
                 offset = offset.saturating_add(bytes);
                 continue;
             }
-            let direct = next.find(|place| place.range.bytes() >= DIRECT_BYTES);
-            let end = direct.map_or(hi, |place| place.at.clamp(offset.saturating_add(1), hi));
+            // Of the places, which lie apart, the first one may contain the offset, not the second.
+            let direct = next.take(2).find(|place| place.at > offset);
+            let end = direct.map_or(hi, |place| place.at.min(hi));
             let end = end.min(offset.saturating_add(BLOCK_BYTES));
             digest::blocks(self.source, offset..end, control, |at, block| {
                 scatter(places, Some(to), at, block, meter)

@@ -50,7 +50,7 @@ pub enum RestoreError {
     /// The partition list of the workspace is damaged. Nothing was changed.
     #[error("the workspace cannot be listed: {0}; rebuild its index and try again")]
     Damaged(Damage),
-    /// The restore was cancelled. Nothing was changed.
+    /// The restore was cancelled. No allocation was changed.
     #[error("the restore was cancelled, and nothing was changed")]
     Cancelled,
     /// The source changed or failed since the checkpoint was verified, which a digest tells.
@@ -135,7 +135,10 @@ impl Checkpoint<'_> {
                 return Err(RestoreError::NotEmpty { first: partition.range });
             }
         }
-        self.pass(Some(guard.workspace()), control).map_err(RestoreError::Refused)?;
+        self.pass(Some(guard.workspace()), control).map_err(|error| match error {
+            ReadError::Cancelled => RestoreError::Cancelled,
+            error => RestoreError::Refused(error),
+        })?;
         guard.replace(self.allocations(), options.seed, |_| Ok(())).map_err(of_replace)?;
         Ok(self.restored())
     }

@@ -19,7 +19,9 @@ use wksp_checkpt::{
     Append, Checkpoint, Control, ReadError, RestoreError, RestoreOptions, Style, WriteError,
     WriteOptions, write,
 };
-use wksp_core::{Align, Block, Format, Geometry, Memory, Name, Solo, Tag, Workspace};
+use wksp_core::{
+    Align, Allocation, Block, Format, GaddrRange, Geometry, Memory, Name, Solo, Tag, Workspace,
+};
 use wksp_testkit::rng::Rng;
 
 struct Counting;
@@ -147,6 +149,50 @@ fn memory_stays_below_8_mib_for_each_thread_and_the_list() {
             });
             assert!(peak < most, "{style:?} {threads}: restoring took {peak}");
         }
+    }
+}
+
+#[test]
+fn a_million_allocations_of_a_byte_take_no_more_memory_than_large_ones() {
+    let _alone = ALONE.lock().unwrap();
+    let count = 1_000_000;
+    let geometry = Geometry::new(count + 2, count).unwrap();
+    let mut source = blocks(&geometry);
+    let workspace = format(&mut source, geometry);
+    let lo = geometry.data().lo().get();
+    let all: Vec<_> = (lo..lo + count)
+        .map(|at| {
+            let range = GaddrRange::new(at, at + 1).unwrap();
+            Allocation { range, tag: Tag::new(1).unwrap() }
+        })
+        .collect();
+    workspace.lock().unwrap().replace(&all, None, |_| Ok::<(), ()>(())).unwrap();
+    for style in STYLES {
+        for threads in [1_usize, 2] {
+            let control = Control { threads: threads.try_into().unwrap(), ..Control::default() };
+            let options = WriteOptions { style, control, ..WriteOptions::default() };
+            let mut sink = Slow { least_used: usize::MAX };
+            let peak = USED.load(Ordering::Relaxed)
+                + peak_of(|| {
+                    write(&workspace.lock().unwrap(), &mut sink, &options).unwrap();
+                });
+            // The list is there when the first byte is written.
+            let beyond = peak - sink.least_used;
+            assert!(beyond < threads * (8 << 20), "{style:?} {threads}: writing took {beyond}");
+        }
+    }
+}
+
+/// A sink that has everybody wait for it, and keeps how much memory was in use at the least.
+struct Slow {
+    least_used: usize,
+}
+
+impl Append for Slow {
+    fn append(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        self.least_used = self.least_used.min(USED.load(Ordering::Relaxed));
+        std::thread::yield_now();
+        Ok(())
     }
 }
 

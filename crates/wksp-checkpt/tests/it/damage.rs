@@ -252,7 +252,7 @@ fn harmless(target: &mut Target, bytes: &[u8], streamed: bool) {
         Checkpoint::open_at_most(&spool, 10_000)
     };
     let Ok(checkpoint) = opened else { return };
-    let _ = checkpoint.inspect();
+    let _ = checkpoint.inspect(&threads(2));
     let Ok(verified) = checkpoint.verify(&threads(1)) else { return };
     let workspace: Workspace<'_, Solo> = target.heap.join();
     let done = verified.restore(&mut workspace.lock().unwrap(), &RestoreOptions::default());

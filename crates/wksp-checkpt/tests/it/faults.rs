@@ -188,6 +188,27 @@ fn a_source_that_changes_after_it_was_verified_is_not_restored() {
 }
 
 #[test]
+fn what_was_misread_on_opening_is_found_by_verifying() {
+    let mut heap = filled(&[300, 40, 200, 1], 32, 31);
+    let mut verified_count = 0;
+    for style in STYLES {
+        let bytes = file(&mut heap, &options(style));
+        let right = Checkpoint::open(&bytes).unwrap();
+        for at in 0..bytes.len() {
+            let source = Changing { bytes: bytes.clone(), at, has_changed: AtomicBool::new(true) };
+            let Ok(checkpoint) = Checkpoint::open(&source) else { continue };
+            source.has_changed.store(false, Ordering::Relaxed);
+            let Ok(verified) = checkpoint.verify(&threads(1)) else { continue };
+            verified_count += 1;
+            let is_same = checkpoint.allocations() == right.allocations()
+                && checkpoint.preview() == right.preview();
+            assert!(is_same || !verified.is_protected(), "{style:?} {at}");
+        }
+    }
+    assert!(verified_count > 0);
+}
+
+#[test]
 fn a_stream_or_spool_that_fails_is_told_apart() {
     let mut heap = filled(&[3000, 5, 1200], 32, 31);
     for style in STYLES {

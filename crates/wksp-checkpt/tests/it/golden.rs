@@ -45,7 +45,7 @@ fn every_checkpoint_is_listed_and_extracted_as_the_manifest_says() {
         if checkpoint.allocations().len() < 500 {
             case.compare_allocations(extracted(checkpoint)).unwrap();
         }
-        let stored = checkpoint.inspect().unwrap();
+        let stored = checkpoint.inspect(&threads(2)).unwrap();
         assert_eq!(stored.len(), case.allocations.len());
         let bytes: u64 = stored.iter().map(|one| one.stored_bytes).sum();
         assert!(bytes < checkpoint.bytes());

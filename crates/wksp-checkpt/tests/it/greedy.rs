@@ -165,8 +165,8 @@ fn groups_that_end_with_the_same_chunks_are_refused() {
     }
     let source = forged.finish(&groups);
     let checkpoint = Checkpoint::open(&source).unwrap();
-    assert!(is_overlap(&checkpoint.inspect()));
-    assert!(is_overlap(&checkpoint.extract(|_| true, &mut Vec::new())));
+    assert!(is_overlap(&checkpoint.inspect(&threads(2))));
+    assert!(is_overlap(&checkpoint.extract(|_| true, &mut Vec::new(), &threads(1))));
     assert!(is_overlap(&checkpoint.verify(&threads(1))));
     assert_cheap(&source);
 }

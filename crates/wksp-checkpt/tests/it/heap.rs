@@ -161,7 +161,7 @@ pub(crate) fn threads(count: usize) -> Control<'static> {
 pub(crate) fn extracted(checkpoint: &Checkpoint<'_>) -> Vec<Described> {
     let described = checkpoint.allocations().iter().map(|one| {
         let mut bytes = Vec::new();
-        checkpoint.extract(|other| other == one, &mut bytes).unwrap();
+        checkpoint.extract(|other| other == one, &mut bytes, &threads(1)).unwrap();
         let (lo, hi) = (one.range.lo().get(), one.range.hi().get());
         Described::of(Used { lo, hi, tag: one.tag.get() }, &bytes)
     });

@@ -75,7 +75,7 @@ fn check(checkpoint: &Checkpoint<'_>, style: Style, digest: bool, expected: &[Al
     if expected.len() < 100 {
         assert_eq!(extracted(checkpoint), expected);
     }
-    assert_eq!(checkpoint.inspect().unwrap().len(), expected.len());
+    assert_eq!(checkpoint.inspect(&threads(2)).unwrap().len(), expected.len());
     let geometry = checkpoint.preview().geometry;
     let mut target = Heap::new(geometry.footprint());
     let workspace = target.format("target", geometry);
