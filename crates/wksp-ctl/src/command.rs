@@ -6,14 +6,18 @@ mod alloc;
 mod check;
 mod checkpt;
 mod checkpt_verify;
+mod doctor;
 mod extract;
 mod fill;
 mod free;
 mod get;
+mod host;
 mod inspect;
 mod ls;
 mod new;
+mod numa;
 mod owner;
+mod plan;
 mod put;
 mod rebuild;
 mod reset;
@@ -24,6 +28,7 @@ mod tag;
 mod tag_free;
 mod usage;
 mod verify;
+mod r#where;
 
 use clap::Subcommand;
 
@@ -56,6 +61,11 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     CheckptVerify(checkpt_verify::Args),
     Extract(extract::Args),
+    Numa(numa::Args),
+    Where(r#where::Args),
+    Plan(plan::Args),
+    Host(host::Args),
+    Doctor(doctor::Args),
 }
 
 /// A command whose arguments are valid in themselves.
@@ -90,6 +100,11 @@ impl Command {
             Self::Inspect(_) => "inspect",
             Self::CheckptVerify(_) => "checkpt-verify",
             Self::Extract(_) => "extract",
+            Self::Numa(_) => "numa",
+            Self::Where(_) => "where",
+            Self::Plan(_) => "plan",
+            Self::Host(args) => args.name(),
+            Self::Doctor(_) => "doctor",
         }
     }
 
@@ -115,9 +130,14 @@ impl Command {
             Self::Reset(args) => Box::new(args.plan()?),
             Self::Checkpt(args) => Box::new(args.plan()?),
             Self::Restore(args) => Box::new(args.plan()?),
-            Self::Inspect(args) => Box::new(args.plan()),
+            Self::Inspect(args) => Box::new(args.plan()?),
             Self::CheckptVerify(args) => Box::new(args.plan()?),
             Self::Extract(args) => Box::new(args.plan()?),
+            Self::Numa(args) => Box::new(args.plan()?),
+            Self::Where(args) => Box::new(args.plan()?),
+            Self::Plan(args) => Box::new(args.plan()?),
+            Self::Host(args) => args.plan()?,
+            Self::Doctor(args) => Box::new(args),
         })
     }
 }

@@ -81,7 +81,8 @@ impl Destination {
             None => stream(io::stdout().as_fd().try_clone_to_owned().map(File::from)),
             Some(path) if is_stream(path) => stream(OpenOptions::new().write(true).open(path)),
             Some(path) => {
-                Draft::at(path).map(Opened::Draft).map_err(|error| failure::publish(path, &error))
+                let draft = Draft::at(path).map(Opened::Draft);
+                draft.map_err(|error| failure::publish(path, Existing::Keep, &error))
             }
         }
     }
@@ -90,7 +91,7 @@ impl Destination {
     pub(crate) fn publish(&self, opened: Opened<'_>, mode: u32) -> Result<(), Failure> {
         let (Opened::Draft(draft), Some(path)) = (opened, &self.file) else { return Ok(()) };
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
-        draft.publish(mode, existing).map_err(|error| failure::publish(path, &error))
+        draft.publish(mode, existing).map_err(|error| failure::publish(path, existing, &error))
     }
 
     /// What is said if writing to it fails.

@@ -4,8 +4,11 @@
 mod base;
 mod checkpoint;
 mod create;
+mod host;
 mod lock;
+mod machine;
 mod operation;
+mod placement;
 mod region;
 
 use std::fmt::Display;
@@ -16,8 +19,11 @@ use serde::Serialize;
 pub(crate) use self::base::base;
 pub(crate) use self::checkpoint::{publish, read, restore, write};
 pub(crate) use self::create::create;
+pub(crate) use self::host::{mount, pool, reset};
 pub(crate) use self::lock::{LockContext, lock, not_rebuildable, stranger};
+pub(crate) use self::machine::{plan, sequence, topology};
 pub(crate) use self::operation::{alloc, copy, edit, free, no_allocation, vanished};
+pub(crate) use self::placement::{Lack, lacks, more_pages, placement, residence};
 pub(crate) use self::region::{attach, map, region};
 
 /// The kind of a failure, which decides on the exit code.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// What Ctrl-C and SIGTERM do: end the process at once, but during [`hold`](Self::hold) ask only.
+/// What Ctrl-C and SIGTERM do: end the process at once, but as long as there is a [`Held`] ask only.
 ///
 /// Whoever asks a second time does not want to wait, and ends the process.
 #[derive(Debug)]
@@ -17,6 +17,21 @@ pub(crate) struct Interrupt {
     asked: Arc<AtomicBool>,
     ends: Arc<AtomicBool>,
     wake: UnixStream,
+}
+
+/// Signals are kept back as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Held<'i> {
+    /// `None` if somebody else keeps them back for longer.
+    ends: Option<&'i AtomicBool>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(ends) = self.ends {
+            ends.store(true, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Interrupt {
@@ -34,14 +49,18 @@ impl Interrupt {
         Ok(Self { asked, ends, wake })
     }
 
-    /// Does some work that looks whether it is asked to end.
-    pub(crate) fn hold<T>(&self, work: impl FnOnce(&AtomicBool) -> T) -> T {
+    /// Keeps the signals from ending the process until what is returned is dropped.
+    ///
+    /// For work that looks whether it is [asked](Self::asked) to end.
+    #[must_use = "signals end the process again when it is dropped"]
+    pub(crate) fn hold(&self) -> Held<'_> {
         let is_outermost = self.ends.swap(false, Ordering::SeqCst);
-        let done = work(&self.asked);
-        if is_outermost {
-            self.ends.store(true, Ordering::SeqCst);
-        }
-        done
+        Held { ends: is_outermost.then_some(&self.ends) }
+    }
+
+    /// Becomes true when somebody asks to end.
+    pub(crate) fn asked(&self) -> &AtomicBool {
+        &self.asked
     }
 
     /// Whether somebody has asked to end.

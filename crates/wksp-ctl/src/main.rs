@@ -12,19 +12,27 @@
 //! A command prints nothing itself: it returns a report, which becomes text or JSON, and perhaps a
 //! [`failure`], which becomes a line of cause, a line of remedy and an exit code.
 
+mod base_path;
 mod command;
 mod confirm;
+mod cpu_list;
 mod destination;
 mod effort;
+mod extent;
 mod failure;
 mod interrupt;
+mod machine;
 mod moment;
+mod near;
+mod node_memory;
 mod number;
 mod output;
+mod placed;
 mod plural;
 mod process;
 mod repair;
 mod session;
+mod shell;
 mod size;
 mod source;
 mod stored;
@@ -32,6 +40,7 @@ mod summary;
 mod table;
 mod typed;
 mod value;
+mod wrap;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -96,7 +96,15 @@ impl Output {
 
     /// Says something that is no result.
     pub(crate) fn notice(&self, kind: &str, message: &str) {
-        let notice = Notice { kind, message };
+        self.remark("note", Notice { kind, message });
+    }
+
+    /// Says that something is not as it was asked for, although that is no failure.
+    pub(crate) fn warn(&self, kind: &str, message: &str) {
+        self.remark("warning", Notice { kind, message });
+    }
+
+    fn remark(&self, word: &str, notice: Notice<'_>) {
         self.complain(|to| {
             if self.json {
                 #[derive(Serialize)]
@@ -105,7 +113,7 @@ impl Output {
                 }
                 document(self.command, &Body { notice }, to)
             } else {
-                writeln!(to, "note: {message}")
+                writeln!(to, "{word}: {}", notice.message)
             }
         });
     }

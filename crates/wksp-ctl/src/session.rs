@@ -7,6 +7,7 @@ use std::time::Duration;
 use wksp_core::{Guard, Name, Salvage};
 use wksp_shmem::{BaseDir, LockOptions, PageSize, ProcessParty, Region, SharedWorkspace};
 
+use crate::base_path::BasePath;
 use crate::failure::{self, Failure, LockContext};
 use crate::output::Output;
 use crate::repair::RepairReport;
@@ -65,6 +66,21 @@ impl<'o> Session<'o> {
     /// Says something that is no result.
     pub(crate) fn notice(&self, kind: &str, message: &str) {
         self.output.notice(kind, message);
+    }
+
+    /// Says that something is not as it was asked for, although that is no failure.
+    pub(crate) fn warn(&self, kind: &str, message: &str) {
+        self.output.warn(kind, message);
+    }
+
+    /// Where workspaces are, whether there is such a directory or not; none is made.
+    pub(crate) fn base_path(&self) -> BasePath {
+        BasePath::of_workspaces(self.options.base.as_deref())
+    }
+
+    /// Where this machine is set up for workspaces, or would be.
+    pub(crate) fn host_path(&self) -> BasePath {
+        BasePath::of_host(self.options.base.as_deref())
     }
 
     /// Attaches the workspace called `name`.

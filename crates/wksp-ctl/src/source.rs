@@ -84,12 +84,12 @@ impl Source {
         &self.name
     }
 
-    /// Finds out what is in it, but for the data.
-    pub(crate) fn checkpoint(&mut self) -> Result<Checkpoint<'_>, Failure> {
+    /// Finds out what is in it, but for the data; more than `allocations_max` are refused.
+    pub(crate) fn checkpoint(&mut self, allocations_max: u64) -> Result<Checkpoint<'_>, Failure> {
         let Self { name, stream, file } = self;
         let opened = match stream {
-            None => Checkpoint::open(file),
-            Some(stream) => Checkpoint::spool(stream, file, u64::MAX),
+            None => Checkpoint::open_at_most(file, allocations_max),
+            Some(stream) => Checkpoint::spool(stream, file, allocations_max),
         };
         opened.map_err(|error| failure::read(name, &error))
     }

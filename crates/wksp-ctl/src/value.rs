@@ -92,6 +92,17 @@ pub(crate) fn mode(text: &str) -> Result<u32, Failure> {
     })
 }
 
+/// Reads the permission bits of a directory, which may have the sticky bit as well.
+pub(crate) fn directory_mode(text: &str) -> Result<u32, Failure> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o1777);
+    mode.filter(|_| !text.starts_with('+')).ok_or_else(|| {
+        Failure::usage(
+            format_args!("{text:?} is no --mode of a directory"),
+            "give permission bits in octal, from 0 to 1777, such as 0700 or 1777",
+        )
+    })
+}
+
 /// More threads than this help nobody.
 const THREADS_MAX: u64 = 1024;
 

@@ -137,17 +137,19 @@ impl super::Plan for Plan {
         let is_stream = self.to.is_stream();
         // A pipe can be waited for; a file can be named already, and must not be left behind.
         let stream = is_stream.then(|| self.to.open(effort.interrupt())).transpose()?;
-        let (opened, written) = session.locked(&shared, |guard| {
+        let (_held, opened, written) = session.locked(&shared, |guard| {
+            // From here on until the file has its name, or there is none, only asked to end.
+            let held = effort.interrupt().hold();
             let mut opened = stream.map_or_else(|| self.to.open(effort.interrupt()), Ok)?;
             let written = effort.run("writing", |control| self.write(guard, &mut opened, control));
             let written = written.map_err(|error| self.not_written(&effort, error))?;
-            Ok((opened, written))
+            Ok((held, opened, written))
         })?;
         if effort.interrupt().is_asked() {
             return Err(self.not_written(&effort, WriteError::Cancelled));
         }
         // The lock is given back: what follows takes as long as the disk does.
-        effort.interrupt().hold(|_| self.to.publish(opened, self.mode))?;
+        self.to.publish(opened, self.mode)?;
         let Some(file) = self.to.file() else { return Ok(Outcome::written()) };
         Ok(Outcome::done(Report {
             name: self.name.to_string(),

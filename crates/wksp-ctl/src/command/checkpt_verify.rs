@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::effort::Effort;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::output::Outcome;
 use crate::plural::Plural;
 use crate::session::Session;
@@ -55,11 +55,9 @@ impl super::Plan for Plan {
         let effort = Effort::new(session, self.threads)?;
         let mut source = self.from.open()?;
         let name = source.name().to_owned();
-        let checkpoint = source.checkpoint()?;
+        let checkpoint = source.checkpoint(u64::MAX)?;
         let start = Instant::now();
-        let verified = effort
-            .run("verifying", |control| checkpoint.verify(&control))
-            .map_err(|error| failure::read(&name, &error))?;
+        let verified = effort.verify(&name, &checkpoint)?;
         Ok(Outcome::done(Report {
             file: name,
             format: stored::format_name(checkpoint.preview().format),

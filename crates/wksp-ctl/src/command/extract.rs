@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use wksp_checkpt::{Append, Checkpoint, ReadError};
@@ -128,7 +127,7 @@ impl super::Plan for Plan {
         let effort = Effort::new(session, self.threads)?;
         let mut source = self.from.open()?;
         let name = source.name().to_owned();
-        let checkpoint = source.checkpoint()?;
+        let checkpoint = source.checkpoint(u64::MAX)?;
         let wanted = checkpoint.allocations().iter().filter(|one| self.which.takes(one));
         let wanted: Vec<Allocation> = wanted.copied().collect();
         let Some((&first, more)) = wanted.split_first() else {
@@ -139,32 +138,32 @@ impl super::Plan for Plan {
             ));
         };
         if self.verify {
-            let verified = effort
-                .run("verifying", |control| checkpoint.verify(&control))
-                .map_err(|error| failure::read(&name, &error))?;
+            let verified = effort.verify(&name, &checkpoint)?;
             stored::notice_unverified(session, &name, verified.is_protected());
         }
         let extracted = if more.is_empty() {
-            let mut opened = self.to.open(effort.interrupt())?;
-            effort.interrupt().hold(|asked| {
-                match &mut opened {
-                    Opened::Stream(stream) => self.copy(&checkpoint, first, stream, asked),
-                    Opened::Draft(draft) => {
-                        let file = draft.file().try_clone().map_err(ReadError::Sink);
-                        file.and_then(|mut file| self.copy(&checkpoint, first, &mut file, asked))
-                    }
+            let stream =
+                self.to.is_stream().then(|| self.to.open(effort.interrupt())).transpose()?;
+            // From here on until the file has its name, or there is none, only asked to end.
+            let _held = effort.interrupt().hold();
+            let mut opened = stream.map_or_else(|| self.to.open(effort.interrupt()), Ok)?;
+            let copied = match &mut opened {
+                Opened::Stream(stream) => copy(&effort, &checkpoint, |one| *one == first, stream),
+                Opened::Draft(draft) => {
+                    let file = draft.file().try_clone().map_err(ReadError::Sink);
+                    file.and_then(|mut file| {
+                        copy(&effort, &checkpoint, |one| *one == first, &mut file)
+                    })
                 }
-                .map_err(|error| self.not_extracted(&name, asked, &error))?;
-                self.to.publish(opened, MODE)
-            })?;
+            };
+            copied.map_err(|error| self.not_extracted(&name, &effort, &error))?;
+            self.to.publish(opened, MODE)?;
             self.to.file().map(|file| vec![Extracted::new(first, file)])
         } else {
             let directory = self.directory(wanted.len())?;
-            let all = effort.interrupt().hold(|asked| {
-                let copied = self.copy_all(&checkpoint, &wanted, directory, asked);
-                copied.map_err(|error| self.not_extracted(&name, asked, &error))
-            })?;
-            Some(all)
+            let _held = effort.interrupt().hold();
+            let copied = self.copy_all(&effort, &checkpoint, &wanted, directory);
+            Some(copied.map_err(|error| self.not_extracted(&name, &effort, &error))?)
         };
         let Some(extracted) = extracted else { return Ok(Outcome::written()) };
         Ok(Outcome::done(Report { file: name, extracted }))
@@ -172,30 +171,21 @@ impl super::Plan for Plan {
 }
 
 impl Plan {
-    fn copy(
-        &self,
-        checkpoint: &Checkpoint<'_>,
-        wanted: Allocation,
-        to: &mut dyn Append,
-        asked: &AtomicBool,
-    ) -> Result<(), ReadError> {
-        checkpoint.extract(|one| *one == wanted, &mut UntilAsked { to, asked }).map(drop)
-    }
-
     /// Copies several allocations into a directory that appears whole or not at all.
     fn copy_all(
         &self,
+        effort: &Effort,
         checkpoint: &Checkpoint<'_>,
         wanted: &[Allocation],
         directory: &Path,
-        asked: &AtomicBool,
     ) -> Result<Vec<Extracted>, ReadError> {
         let failed = ReadError::Sink;
         let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
         let temporary = tempfile::Builder::new()
             .prefix(".wksp-extract-")
             .permissions(Permissions::from_mode(DIRECTORY_MODE))
-            .tempdir_in(parent.unwrap_or(Path::new(".")))
+            .tempdir_in(parent)
             .map_err(failed)?;
         // In one go, since what is compressed together would be decompressed for each of them; the
         // bytes come in the order in which the allocations are asked for.
@@ -208,11 +198,14 @@ impl Plan {
             }
             takes
         };
-        checkpoint.extract(takes, &mut UntilAsked { to: &mut files, asked })?;
+        copy(effort, checkpoint, takes, &mut files)?;
+        let sync = |directory: &Path| File::open(directory)?.sync_all();
+        sync(temporary.path()).map_err(failed)?;
         // This replaces an empty directory at most.
         fs::rename(temporary.path(), directory).map_err(failed)?;
         // It has another name now, and nothing is to be removed.
         let _ = temporary.keep();
+        sync(parent).map_err(failed)?;
         let path = |one: &Allocation| directory.join(one.range.lo().to_string());
         Ok(wanted.iter().map(|one| Extracted::new(*one, &path(one))).collect())
     }
@@ -231,15 +224,25 @@ impl Plan {
         Ok(directory)
     }
 
-    fn not_extracted(&self, name: &str, asked: &AtomicBool, error: &ReadError) -> Failure {
+    fn not_extracted(&self, name: &str, effort: &Effort, error: &ReadError) -> Failure {
         match error {
-            ReadError::Sink(_) if asked.load(Ordering::SeqCst) => {
+            ReadError::Sink(_) if effort.interrupt().is_asked() => {
                 failure::read(name, &ReadError::Cancelled)
             }
             ReadError::Sink(source) => self.to.not_written(source),
             error => failure::read(name, error),
         }
     }
+}
+
+/// Copies the allocations for which `takes` holds, until somebody asks to end.
+fn copy(
+    effort: &Effort,
+    checkpoint: &Checkpoint<'_>,
+    takes: impl FnMut(&Allocation) -> bool,
+    to: &mut dyn Append,
+) -> Result<(), ReadError> {
+    effort.run("extracting", |control| checkpoint.extract(takes, to, &control)).map(drop)
 }
 
 /// Files named by the addresses of allocations, whose bytes come one after the other.
@@ -271,25 +274,13 @@ impl Append for Files<'_> {
             let (piece, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
             file.write_all(piece)?;
             let left = left.saturating_sub(piece.len() as u64);
+            if left == 0 {
+                file.sync_all()?;
+            }
             self.current = (left > 0).then_some((file, left));
             bytes = rest;
         }
         Ok(())
-    }
-}
-
-/// Takes bytes on until somebody asks to end.
-struct UntilAsked<'a> {
-    to: &'a mut dyn Append,
-    asked: &'a AtomicBool,
-}
-
-impl Append for UntilAsked<'_> {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.asked.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        self.to.append(bytes)
     }
 }
 

@@ -1,12 +1,14 @@
 //! `inspect`: what is in a checkpoint.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use wksp_checkpt::{Checkpoint, Stored};
 use wksp_core::Tag;
 
+use crate::effort::Effort;
 use crate::failure::{self, Failure};
 use crate::output::Outcome;
 use crate::plural::Plural;
@@ -32,6 +34,9 @@ pub(crate) struct Args {
     /// Show only what the checkpoint says at its front.
     #[arg(long)]
     brief: bool,
+    /// How many threads decompress, which only zstd needs [default: one per processor].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    threads: Option<String>,
 }
 
 /// What to show.
@@ -39,24 +44,28 @@ pub(crate) struct Args {
 pub(crate) struct Plan {
     from: SourceName,
     brief: bool,
+    threads: NonZeroUsize,
 }
 
 impl Args {
-    pub(crate) fn plan(self) -> Plan {
-        Plan { from: SourceName::new(self.file), brief: self.brief }
+    pub(crate) fn plan(self) -> Result<Plan, Failure> {
+        let threads = value::threads(self.threads.as_deref())?;
+        Ok(Plan { from: SourceName::new(self.file), brief: self.brief, threads })
     }
 }
 
 impl super::Plan for Plan {
-    fn run(&self, _session: &Session<'_>) -> Result<Outcome, Failure> {
+    fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let mut source = self.from.open()?;
         let file = source.name().to_owned();
         if self.brief {
             let preview = PreviewReport::new(&source.preview()?);
             return Ok(Outcome::done(Report { file, preview, content: None }));
         }
-        let checkpoint = source.checkpoint()?;
-        let mut listed = checkpoint.inspect().map_err(|error| failure::read(&file, &error))?;
+        let effort = Effort::new(session, self.threads)?;
+        let checkpoint = source.checkpoint(u64::MAX)?;
+        let listed = effort.run("reading", |control| checkpoint.inspect(&control));
+        let mut listed = listed.map_err(|error| failure::read(&file, &error))?;
         listed.sort_unstable_by_key(|stored| stored.allocation.range.lo());
         let preview = PreviewReport::new(checkpoint.preview());
         let content = Some(Content::new(&checkpoint, &listed));

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
-use wksp_checkpt::{Preview, RestoreOptions, Restored, Verified};
+use wksp_checkpt::{Checkpoint, RestoreOptions, Restored, Verified};
 use wksp_core::Name;
 use wksp_shmem::{
-    CreateError, NewRegionOptions, PageSize, Records, SharedWorkspace, WorkspaceOptions, unlink,
+    CreateError, NewRegionOptions, NewWorkspace, PageSize, Records, SharedWorkspace,
+    WorkspaceOptions,
 };
 
 use super::new::make_directory;
@@ -18,7 +19,7 @@ use crate::effort::Effort;
 use crate::failure::{self, Failure, Kind};
 use crate::output::Outcome;
 use crate::plural::Plural;
-use crate::session::{Session, region_of};
+use crate::session::Session;
 use crate::size::Bytes;
 use crate::source::SourceName;
 use crate::{stored, value};
@@ -110,26 +111,29 @@ impl super::Plan for Plan {
         let effort = Effort::new(session, self.threads)?;
         let mut source = self.from.open()?;
         let name = source.name().to_owned();
-        let checkpoint = source.checkpoint()?;
-        let start = Instant::now();
-        let verified = effort
-            .run("verifying", |control| checkpoint.verify(&control))
-            .map_err(|error| failure::read(&name, &error))?;
-        let verify_seconds = start.elapsed().as_secs_f64();
-        stored::notice_unverified(session, &name, verified.is_protected());
-
-        let start = Instant::now();
-        let restored = match target {
-            Target::There { shared, may_replace } => {
-                self.restore(session, &effort, &shared, &verified, may_replace)?
-            }
-            // Whoever wants to end all this must not leave an empty workspace behind.
-            Target::ToCreate(creation) => effort.interrupt().hold(|_| {
-                let shared = self.create(session, creation, checkpoint.preview())?;
-                let restored = self.restore(session, &effort, &shared, &verified, false);
-                restored.or_else(|failure| self.take_back(session, &shared, failure))
-            })?,
+        let allocations_max = match &target {
+            Target::There { shared, .. } => u64::from(shared.workspace().geometry().part_max()),
+            Target::ToCreate(_) => u64::MAX,
         };
+        let checkpoint = source.checkpoint(allocations_max)?;
+        let start = Instant::now();
+        let (restored, verify_seconds) = match target {
+            Target::There { shared, may_replace } => {
+                // Before all else, since checking every byte can take long.
+                session.locked(&shared, |guard| {
+                    let fit = guard.check_fit(checkpoint.allocations()).map_err(Into::into);
+                    fit.map_err(|error| failure::restore(&self.name, &name, &error))
+                })?;
+                let verified = effort.verify(&name, &checkpoint)?;
+                let seconds = start.elapsed().as_secs_f64();
+                (self.restore(session, &effort, &shared, &verified, may_replace)?, seconds)
+            }
+            Target::ToCreate(creation) => {
+                (self.restore_new(session, &effort, creation, &checkpoint)?, 0.0)
+            }
+        };
+        stored::notice_unverified(session, &name, restored.is_protected);
+        let restore_seconds = start.elapsed().as_secs_f64() - verify_seconds;
         Ok(Outcome::done(Report {
             name: self.name.to_string(),
             file: name,
@@ -139,7 +143,7 @@ impl super::Plan for Plan {
             data_bytes: restored.data_bytes,
             state: stored::state(restored.is_protected),
             verify_seconds,
-            restore_seconds: start.elapsed().as_secs_f64(),
+            restore_seconds,
         }))
     }
 }
@@ -203,12 +207,17 @@ impl Plan {
         })
     }
 
-    fn create(
+    /// Restores into a workspace that gets its name when it holds everything.
+    ///
+    /// So nobody can have anything in it, and the checkpoint need not be checked before.
+    fn restore_new(
         &self,
         session: &Session<'_>,
+        effort: &Effort,
         creation: &Creation,
-        preview: &Preview,
-    ) -> Result<SharedWorkspace, Failure> {
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Restored, Failure> {
+        let preview = checkpoint.preview();
         let page_size = page_size(session);
         let bytes = creation.bytes.unwrap_or(preview.geometry.footprint());
         let part_max = creation.part_max.unwrap_or(u64::from(preview.geometry.part_max()));
@@ -222,21 +231,20 @@ impl Plan {
             .with_records(Records::Count(part_max))
             .with_seed(self.seed.unwrap_or(preview.seed))
             .with_lock(session.lock_options());
-        SharedWorkspace::create(session.base()?, &self.name, &region, &options)
-            .map_err(|error| failure::create(&self.name, &error))
-    }
-
-    /// Removes what was created, since it was not restored into.
-    fn take_back<T>(
-        &self,
-        session: &Session<'_>,
-        shared: &SharedWorkspace,
-        failure: Failure,
-    ) -> Result<T, Failure> {
-        let page_size = region_of(shared)?.info().page_size;
-        unlink(session.base()?, &self.name, Some(page_size))
-            .map_err(|error| failure::region(&error))?;
-        Err(failure)
+        let name = &self.name;
+        let not_created = |error| failure::create(name, &error);
+        // Where files must have names, a temporary one must not be left behind.
+        let _held = effort.interrupt().hold();
+        let new = NewWorkspace::create(session.base()?, name, &region, &options);
+        let new = new.map_err(not_created)?;
+        let restored = session.locked(new.workspace(), |guard| {
+            let restored = effort.run("restoring", |control| {
+                checkpoint.restore_into_empty(guard, &RestoreOptions { seed: self.seed, control })
+            });
+            restored.map_err(|error| failure::restore(name, &self.from.to_string(), &error))
+        })?;
+        new.publish().map_err(|error| not_created(error.into()))?;
+        Ok(restored)
     }
 }
 
@@ -266,9 +274,10 @@ impl fmt::Display for Report {
         writeln!(f, "restored {file} into {name}{created}")?;
         let count = Plural(self.allocation_count, "allocation");
         writeln!(f, "  content    {count}, {}, {}", Bytes(self.data_bytes), self.state)?;
-        writeln!(
-            f,
-            "  took       {verify_seconds:.2} s to check, {restore_seconds:.2} s to restore"
-        )
+        f.write_str("  took       ")?;
+        if self.created {
+            return writeln!(f, "{restore_seconds:.2} s to check and restore in one");
+        }
+        writeln!(f, "{verify_seconds:.2} s to check, {restore_seconds:.2} s to restore")
     }
 }

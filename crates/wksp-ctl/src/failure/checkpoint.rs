@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wksp_checkpt::publish::PublishError;
+use wksp_checkpt::publish::{Existing, PublishError};
 use wksp_checkpt::{Problem, ReadError, RestoreError, WriteError};
 use wksp_core::{Misfit, Name};
 
@@ -42,9 +42,14 @@ pub(crate) fn write(name: &Name, what: &str, error: &WriteError) -> Failure {
 }
 
 /// What is said of a file that did not get its name.
-pub(crate) fn publish(path: &Path, error: &PublishError) -> Failure {
+pub(crate) fn publish(path: &Path, existing: Existing, error: &PublishError) -> Failure {
     let what = format!("cannot write {}", path.display());
     match error {
+        PublishError::SyncDirectory(source) if existing == Existing::Replace => Failure::io(
+            format_args!("{} is written, but may not outlive a power failure", path.display()),
+            source,
+            "it has replaced the one before; make sure of it with `sync`",
+        ),
         PublishError::Exists { .. } => destination::exists(path),
         PublishError::Create(source)
         | PublishError::Mode(source)

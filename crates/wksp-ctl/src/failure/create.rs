@@ -1,9 +1,12 @@
 //! Failures to create a workspace.
 
+use std::path::Path;
+
 use wksp_core::{GeometryError, Name};
 use wksp_shmem::{CreateError, CreateWorkspaceError, PageSize};
 
-use super::{Failure, Kind, base, map};
+use super::base;
+use super::{Failure, Kind, map, placement};
 
 /// What is said of a workspace that was not created.
 pub(crate) fn create(name: &Name, error: &CreateWorkspaceError) -> Failure {
@@ -39,22 +42,15 @@ fn create_region(name: &Name, error: &CreateError) -> Failure {
         CreateError::NoMemory { path, bytes, source } => Failure::new(
             Kind::NoRoom,
             format_args!("not enough memory for the {bytes} bytes of {}: {source}", path.display()),
-            "see `df` and `free` for what there is, remove what nobody needs, reserve more huge \
-             pages, or ask for less",
+            more_memory(path, *bytes),
         ),
         CreateError::NoSuchPages { path, page_size } => Failure::new(
             Kind::Failed,
             format_args!("{} does not have {page_size} pages", path.display()),
-            format_args!(
-                "as root `mount -t hugetlbfs -o pagesize={} none {}`, or use normal pages",
-                match page_size {
-                    PageSize::Gigantic => "1G",
-                    _ => "2M",
-                },
-                path.display()
-            ),
+            format_args!("{}, or use normal pages", base::set_up(path, *page_size)),
         ),
-        CreateError::Base(error) => base(error),
+        CreateError::Placement { source, .. } => placement(name, source),
+        CreateError::Base(error) => base::base(error),
         CreateError::Io { path, source } => Failure::io(
             format_args!("cannot make {}", path.display()),
             source,
@@ -65,6 +61,20 @@ fn create_region(name: &Name, error: &CreateError) -> Failure {
             format_args!("cannot create {name}: {error}"),
             "nothing was left behind; try again",
         ),
+    }
+}
+
+/// How there comes to be more memory for a region.
+fn more_memory(path: &Path, bytes: u64) -> String {
+    let is_of = |size: &PageSize| path.parent().is_some_and(|dir| dir.ends_with(size.directory()));
+    match PageSize::ALL.into_iter().find(is_of) {
+        Some(page_size @ (PageSize::Huge | PageSize::Gigantic)) => format!(
+            "`wksp-ctl host status` shows how many {page_size} pages are free; as root `wksp-ctl \
+             host reserve --page-size {page_size} --pages N` for {} more, or ask for less",
+            bytes.div_ceil(page_size.bytes())
+        ),
+        _ => "see `df` and `free` for what there is, remove what nobody needs, or ask for less"
+            .to_owned(),
     }
 }
 

@@ -32,6 +32,12 @@ pub(crate) fn region(error: &RegionError) -> Failure {
             ),
             "become that user or root, or have them change owner or mode",
         ),
+        RegionError::Leased { path } => Failure::new(
+            Kind::Busy,
+            format_args!("another program has a lease on {} and keeps it", path.display()),
+            "`cat /proc/locks` shows whose it is, by process id and inode; end it, or try again when \
+             the seconds in /proc/sys/fs/lease-break-time are over",
+        ),
         RegionError::Base(error) => base(error),
         RegionError::Io { path, source } => Failure::io(
             format_args!("cannot use {}", path.display()),
@@ -59,6 +65,20 @@ pub(crate) fn map(error: &MapError) -> Failure {
             format_args!("cannot map the {bytes} bytes of {}", path.display()),
             source,
             "see `ulimit -v`, and for huge pages /proc/meminfo",
+        ),
+        MapError::TooFewPages { path, bytes, source } => Failure::new(
+            Kind::NoRoom,
+            format_args!(
+                "there is no memory for all of the {bytes} bytes of {}: {source}",
+                path.display()
+            ),
+            "`wksp-ctl host status` shows how many pages are free; as root `wksp-ctl host reserve` \
+             has more",
+        ),
+        MapError::NotLocked { path, bytes, source } => Failure::new(
+            Kind::of_io(source),
+            format_args!("cannot lock the {bytes} bytes of {} in memory: {source}", path.display()),
+            "`ulimit -l` shows how much may be; as root `prlimit --pid $$ --memlock=unlimited`",
         ),
         error => Failure::new(Kind::Failed, error, "see `ulimit -a`"),
     }

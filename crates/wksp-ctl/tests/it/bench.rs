@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::{fs, thread};
+use std::{fmt, fs, thread};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,7 +18,6 @@ pub(crate) struct Bench {
 }
 
 /// How a run of the tool has ended.
-#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<u8>,
@@ -123,6 +122,14 @@ impl Bench {
     }
 }
 
+impl fmt::Debug for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr } = self;
+        let stdout = String::from_utf8_lossy(stdout);
+        write!(f, "ended with {code:?}, said {stdout:?}, and complained {stderr:?}")
+    }
+}
+
 impl Ran {
     pub(crate) fn of(output: Output) -> Self {
         Self {
@@ -174,9 +181,17 @@ impl Ran {
     }
 }
 
+/// Where the tool is: where it was built, or among the programs of another machine.
+pub(crate) fn program() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_wksp-ctl"));
+    let elsewhere = Path::new("/bin/wksp-ctl");
+    let found = if built.exists() { built } else { elsewhere };
+    found.to_owned()
+}
+
 /// The tool, without what the environment may say about it.
 pub(crate) fn tool() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wksp-ctl"));
+    let mut command = Command::new(program());
     command.env_remove("FD_SHMEM_PATH").env_remove("WKSP_SINGLE_PID_NAMESPACE");
     command.stdin(Stdio::null());
     command

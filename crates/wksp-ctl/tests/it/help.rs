@@ -2,7 +2,7 @@
 
 use crate::bench::{Ran, tool};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 27] = [
     "new",
     "ls",
     "rm",
@@ -25,7 +25,14 @@ const COMMANDS: [&str; 22] = [
     "inspect",
     "checkpt-verify",
     "extract",
+    "numa",
+    "where",
+    "plan",
+    "host",
+    "doctor",
 ];
+
+const HOST_COMMANDS: [&str; 6] = ["init", "fini", "reserve", "release", "status", "reset"];
 
 fn help(arguments: &[&str]) -> String {
     let ran = Ran::of(tool().args(arguments).output().unwrap());
@@ -54,6 +61,13 @@ fn each_command_has_a_help_with_examples() {
         let text = help(&[command, "--help"]);
         assert!(
             text.contains("Example") && text.contains(&format!("wksp-ctl {command}")),
+            "{text}"
+        );
+    }
+    for command in HOST_COMMANDS {
+        let text = help(&["host", command, "--help"]);
+        assert!(
+            text.contains("Example") && text.contains(&format!("wksp-ctl host {command}")),
             "{text}"
         );
     }

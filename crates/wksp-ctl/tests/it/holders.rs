@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill, raise};
@@ -21,9 +21,14 @@ pub(crate) struct Victim(Child);
 
 impl Victim {
     pub(crate) fn start(bench: &Bench) -> Self {
+        Self::start_in(bench.path())
+    }
+
+    /// The same in any base directory.
+    pub(crate) fn start_in(base: &Path) -> Self {
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "holders::a_victim_holds_the_lock", "--nocapture"])
-            .env(VICTIM, bench.path())
+            .env(VICTIM, base)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
