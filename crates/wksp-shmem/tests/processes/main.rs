@@ -5,6 +5,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 #![allow(clippy::cast_possible_truncation, reason = "sizes in tests are small")]
 
+mod huge_page;
 mod journal;
 mod quiet;
 mod torture;
@@ -23,9 +24,10 @@ fn main() -> ExitCode {
         Ok(quiet::ROLE) => return quiet::run(),
         _ => {}
     }
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 4] = [
         ("eight_processes_lose_nothing", torture::eight_processes_lose_nothing),
         ("kills_lose_nothing_and_stop_nobody", torture::kills_lose_nothing_and_stop_nobody),
+        ("kills_on_huge_pages_lose_nothing", torture::kills_on_huge_pages_lose_nothing),
         ("an_uncontended_lock_makes_no_system_call", quiet::an_uncontended_lock_is_quiet),
     ];
     // As of the usual harness, an argument that is no option selects by name.

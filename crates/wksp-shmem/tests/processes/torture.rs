@@ -14,6 +14,7 @@ use wksp_testkit::image::{self, Lock};
 use wksp_testkit::pattern::check_pattern;
 use wksp_testkit::rng::Rng;
 
+use crate::huge_page::HugePage;
 use crate::journal::{Live, Replay, replay};
 use crate::worker;
 
@@ -22,25 +23,37 @@ const OPERATIONS: u64 = 1_000_000;
 const KILLS: u64 = 200;
 
 struct Scene {
-    dir: tempfile::TempDir,
+    // Dropped in this order: what holds the pages before what gives them back.
     workspace: SharedWorkspace,
+    page_size: PageSize,
     workers: Vec<Child>,
+    _huge_page: Option<HugePage>,
+    dir: tempfile::TempDir,
 }
 
 impl Scene {
     fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("wksp-torture-").tempdir_in("/dev/shm").unwrap();
+        let dir = directory();
         std::fs::create_dir(dir.path().join(".normal")).unwrap();
+        Self::on(PageSize::Normal, 100, None, dir)
+    }
+
+    fn on(
+        page_size: PageSize,
+        page_count: u64,
+        huge_page: Option<HugePage>,
+        dir: tempfile::TempDir,
+    ) -> Self {
         let base = BaseDir::resolve(Some(dir.path())).unwrap();
         let name = Name::new(worker::NAME).unwrap();
-        let region = NewRegionOptions { page_size: PageSize::Normal, page_count: 100, mode: 0o600 };
+        let region = NewRegionOptions { page_size, page_count, mode: 0o600 };
         let options = WorkspaceOptions::default()
             .with_records(Records::Count(1500))
             .with_lock(worker::lock_options());
         let workspace = SharedWorkspace::create(&base, &name, &region, &options).unwrap();
         let start = |number| worker::start(dir.path(), number, OPERATIONS / WORKERS);
         let workers = (1..=WORKERS).map(start).collect();
-        Self { dir, workspace, workers }
+        Self { workspace, page_size, workers, _huge_page: huge_page, dir }
     }
 
     fn start(&self, at: usize) -> Child {
@@ -77,14 +90,14 @@ impl Scene {
             assert_eq!(found, *live, "tag {tag}");
         }
         drop(guard);
-        let file = self.dir.path().join(".normal").join(worker::NAME);
-        let image = std::fs::read(&file).unwrap();
+        let directory = self.dir.path().join(self.page_size.directory());
+        let image = std::fs::read(directory.join(worker::NAME)).unwrap();
         let listing = image::check(&image, Lock::MustBeFree).unwrap();
         assert_eq!(listing.used().len(), expected.len(), "back from the dead");
         for used in listing.used() {
             check_pattern(used.tag, listing.bytes(used.lo, used.hi).unwrap()).unwrap();
         }
-        assert_eq!(count_of_files(self.dir.path().join(".normal").as_path()), 1);
+        assert_eq!(count_of_files(&directory), 1);
     }
 }
 
@@ -95,6 +108,10 @@ impl Drop for Scene {
             let _ = worker.wait();
         }
     }
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("wksp-torture-").tempdir_in("/dev/shm").unwrap()
 }
 
 fn count_of_files(dir: &Path) -> usize {
@@ -110,8 +127,19 @@ pub(crate) fn eight_processes_lose_nothing() {
 }
 
 pub(crate) fn kills_lose_nothing_and_stop_nobody() {
+    survive_kills(Scene::new());
+}
+
+pub(crate) fn kills_on_huge_pages_lose_nothing() {
+    let dir = directory();
+    match HugePage::under(dir.path()) {
+        Ok(page) => survive_kills(Scene::on(PageSize::Huge, 1, Some(page), dir)),
+        Err(why) => wksp_testkit::skip::skip(why),
+    }
+}
+
+fn survive_kills(mut scene: Scene) {
     let began = Instant::now();
-    let mut scene = Scene::new();
     let mut rng = Rng::new(41);
     let (mut kills, mut kills_inside) = (0_u64, 0_u64);
     loop {
