@@ -19,8 +19,11 @@ pub(super) struct TestProgram {
 }
 
 /// All of them, in the order in which they run.
-pub(super) const TEST_PROGRAMS: &[TestProgram] =
-    &[TestProgram { package: "wksp-shmem", name: "numa", arguments: &[], environment: &[] }];
+pub(super) const TEST_PROGRAMS: &[TestProgram] = &[
+    TestProgram { package: "wksp-shmem", name: "numa", arguments: &[], environment: &[] },
+    // What it says of a machine on which everything can be set up.
+    TestProgram { package: "wksp-ctl", name: "it", arguments: &["doctor::"], environment: &[] },
+];
 
 /// The package, and the program, that tests may want to run.
 const TOOL: &str = "wksp-ctl";
