@@ -24,10 +24,18 @@ fn main() -> ExitCode {
         Ok(quiet::ROLE) => return quiet::run(),
         _ => {}
     }
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 6] = [
         ("eight_processes_lose_nothing", torture::eight_processes_lose_nothing),
         ("kills_lose_nothing_and_stop_nobody", torture::kills_lose_nothing_and_stop_nobody),
+        (
+            "eight_processes_on_huge_pages_lose_nothing",
+            torture::eight_processes_on_huge_pages_lose_nothing,
+        ),
         ("kills_on_huge_pages_lose_nothing", torture::kills_on_huge_pages_lose_nothing),
+        (
+            "an_uncontended_lock_on_huge_pages_makes_no_system_call",
+            quiet::an_uncontended_lock_on_huge_pages_is_quiet,
+        ),
         ("an_uncontended_lock_makes_no_system_call", quiet::an_uncontended_lock_is_quiet),
     ];
     // As of the usual harness, an argument that is no option selects by name.

@@ -13,11 +13,16 @@ use std::process::{Command, ExitCode};
 
 use wksp_core::{Align, Gaddr, Name, Tag};
 use wksp_shmem::{
-    BaseDir, HwlocTopology, LockOptions, NewRegionOptions, PageSize, SharedWorkspace,
+    BaseDir, HwlocTopology, LockOptions, NewRegionOptions, PageSize, SharedWorkspace, unlink,
 };
+
+use crate::huge_page::HugePage;
 
 pub(crate) const ROLE: &str = "quiet";
 
+/// The environment variables that name the child's base directory, and tell it to take huge pages.
+const VARIABLE_DIR: &str = "WKSP_TEST_DIR";
+const VARIABLE_HUGE: &str = "WKSP_TEST_HUGE";
 /// The environment variable that makes the child do what it must not.
 const VARIABLE_BREACH: &str = "WKSP_TEST_BREACH";
 const SYSTEM_CALL: &str = "system call";
@@ -55,14 +60,15 @@ fn instruction(code: u32, if_true: u8, if_false: u8, operand: u32) -> libc::sock
 
 /// The child: all that it sets up comes before the ban, and it ends by the one call allowed.
 pub(crate) fn run() -> ExitCode {
-    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    std::fs::create_dir(dir.path().join(".normal")).unwrap();
-    let base = BaseDir::resolve(Some(dir.path())).unwrap();
+    let base = BaseDir::resolve(Some(env::var_os(VARIABLE_DIR).unwrap().as_ref())).unwrap();
     let name = Name::new("quiet").unwrap();
-    let region = NewRegionOptions { page_size: PageSize::Normal, page_count: 256, mode: 0o600 };
+    let page_size =
+        if env::var_os(VARIABLE_HUGE).is_some() { PageSize::Huge } else { PageSize::Normal };
+    let page_count = (1_u64 << 20).div_ceil(page_size.bytes());
+    let region = NewRegionOptions { page_size, page_count, mode: 0o600 };
     drop(SharedWorkspace::create(&base, &name, &region, &Default::default()).unwrap());
     let workspace = SharedWorkspace::attach(&base, &name, None, LockOptions::default()).unwrap();
-    drop(dir);
+    unlink(&base, &name, Some(page_size)).unwrap();
     let breach = env::var(VARIABLE_BREACH).unwrap_or_default();
     if breach == TOPOLOGY {
         HwlocTopology::this_machine().unwrap();
@@ -93,11 +99,25 @@ pub(crate) fn run() -> ExitCode {
 }
 
 pub(crate) fn an_uncontended_lock_is_quiet() {
-    let child = |breach: &str| {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.env(crate::ROLE, ROLE).env(VARIABLE_BREACH, breach);
-        command.status().unwrap()
-    };
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::fs::create_dir(dir.path().join(PageSize::Normal.directory())).unwrap();
+    stay_quiet(Command::new(env::current_exe().unwrap()).env(VARIABLE_DIR, dir.path()));
+}
+
+pub(crate) fn an_uncontended_lock_on_huge_pages_is_quiet() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    match HugePage::under(dir.path()) {
+        Ok(_page) => {
+            let mut command = Command::new(env::current_exe().unwrap());
+            stay_quiet(command.env(VARIABLE_DIR, dir.path()).env(VARIABLE_HUGE, "1"));
+        }
+        Err(why) => wksp_testkit::skip::skip(why),
+    }
+}
+
+fn stay_quiet(command: &mut Command) {
+    command.env(crate::ROLE, ROLE);
+    let mut child = |breach: &str| command.env(VARIABLE_BREACH, breach).status().unwrap();
     let status = child("");
     assert!(status.success(), "the child made a system call, or loaded a topology: {status}");
     // The ban is a real one: whoever breaks it is killed. And a topology is seen when it is loaded.

@@ -38,6 +38,13 @@ impl Scene {
         Self::on(PageSize::Normal, 100, None, dir)
     }
 
+    /// The same on a huge page, or why that cannot be.
+    fn on_a_huge_page() -> Result<Self, String> {
+        let dir = directory();
+        let page = HugePage::under(dir.path())?;
+        Ok(Self::on(PageSize::Huge, 1, Some(page), dir))
+    }
+
     fn on(
         page_size: PageSize,
         page_count: u64,
@@ -119,8 +126,15 @@ fn count_of_files(dir: &Path) -> usize {
 }
 
 pub(crate) fn eight_processes_lose_nothing() {
+    survive(Scene::new());
+}
+
+pub(crate) fn eight_processes_on_huge_pages_lose_nothing() {
+    Scene::on_a_huge_page().map_or_else(wksp_testkit::skip::skip, survive);
+}
+
+fn survive(mut scene: Scene) {
     let began = Instant::now();
-    let mut scene = Scene::new();
     scene.wait_for_all();
     scene.check();
     println!("{OPERATIONS} operations by {WORKERS} processes in {:.1?}", began.elapsed());
@@ -131,11 +145,7 @@ pub(crate) fn kills_lose_nothing_and_stop_nobody() {
 }
 
 pub(crate) fn kills_on_huge_pages_lose_nothing() {
-    let dir = directory();
-    match HugePage::under(dir.path()) {
-        Ok(page) => survive_kills(Scene::on(PageSize::Huge, 1, Some(page), dir)),
-        Err(why) => wksp_testkit::skip::skip(why),
-    }
+    Scene::on_a_huge_page().map_or_else(wksp_testkit::skip::skip, survive_kills);
 }
 
 fn survive_kills(mut scene: Scene) {
