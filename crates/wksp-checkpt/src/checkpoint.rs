@@ -308,7 +308,9 @@ impl<'s> Checkpoint<'s> {
             });
             match done {
                 Err(ReadError::Cancelled) if at > last && !control.is_cancelled() => {}
-                done => done.map(|_| ())?,
+                done => {
+                    done?;
+                }
             }
         }
         Ok(extracted)

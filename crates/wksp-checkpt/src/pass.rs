@@ -20,8 +20,6 @@ use crate::style::FrameStyle;
 
 /// How many raw bytes a thread takes at a time.
 const SHARE_BYTES: u64 = 4 * 1024 * 1024;
-/// How many of them it reads at a time: they should still be in the cache when they are copied.
-const BLOCK_BYTES: u64 = 128 * 1024;
 /// Raw bytes of an allocation that are worth a system call of their own.
 const DIRECT_BYTES: u64 = 64 * 1024;
 
@@ -271,7 +269,6 @@ impl Checkpoint<'_> {
             // Of the places, which lie apart, the first one may contain the offset, not the second.
             let direct = next.take(2).find(|place| place.at > offset);
             let end = direct.map_or(hi, |place| place.at.min(hi));
-            let end = end.min(offset.saturating_add(BLOCK_BYTES));
             digest::blocks(self.source, offset..end, control, |at, block| {
                 scatter(places, Some(to), at, block, meter)
             })?;
