@@ -1,42 +1,10 @@
-//! How much memory a node of this machine has, as /sys/devices/system/node/nodeN/meminfo says.
+//! How many pages a node has for new regions.
 
-use std::fs;
+use wksp_shmem::{HwlocTopology, NodeIndex, NodeMemory, PagePool, PageSize, Topology};
 
-use wksp_shmem::{HwlocTopology, NodeIndex, PagePool, PageSize, Topology};
-
-/// The memory of a node of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NodeMemory {
-    /// All of it, also what is reserved for larger pages.
-    pub(crate) total_bytes: u64,
-    /// What nobody has.
-    pub(crate) free_bytes: u64,
-    /// What new regions of normal pages may take: what is free, and half of what holds copies of
-    /// files, less what the kernel wants to keep.
-    pub(crate) available_bytes: u64,
-}
-
-impl NodeMemory {
-    /// Asks the kernel, which does not say so everywhere.
-    pub(crate) fn of(node: NodeIndex) -> Option<Self> {
-        let path = format!("/sys/devices/system/node/node{node}/meminfo");
-        Self::parse(&fs::read_to_string(path).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        // Each line is like "Node 0 MemTotal:  1024 kB".
-        let field = |wanted: &str| {
-            let mut fields = text.lines().filter_map(|line| line.split_once(':'));
-            let (_, value) = fields.find(|(key, _)| key.ends_with(wanted))?;
-            let kilobytes: u64 = value.split_ascii_whitespace().next()?.parse().ok()?;
-            kilobytes.checked_mul(1024)
-        };
-        let (total_bytes, free_bytes) = (field(" MemTotal")?, field(" MemFree")?);
-        let files = field(" Active(file)")?.saturating_add(field(" Inactive(file)")?);
-        // As the library reckons when it places pages.
-        let available_bytes = free_bytes.saturating_add(files / 2).saturating_sub(total_bytes / 64);
-        Some(Self { total_bytes, free_bytes, available_bytes })
-    }
+/// Whether a node of this machine has memory, as far as the kernel says.
+pub(crate) fn has_memory(node: NodeIndex) -> bool {
+    NodeMemory::of(node).map_or(true, |memory| memory.total_bytes > 0)
 }
 
 /// The pages that a node has for a new region: on this machine those that are free now, on another
@@ -68,18 +36,6 @@ pub(crate) fn available_pages(
 mod tests {
     use super::*;
     use wksp_shmem::{Near, Placement};
-
-    #[test]
-    fn memory_is_read_from_the_kernels_text() {
-        let text = "Node 3 MemTotal:       6400 kB\nNode 3 MemFree:  1000 kB\n\
-                    Node 3 MemUsed: 5400 kB\nNode 3 Active(file): 30 kB\n\
-                    Node 3 Inactive(file): 70 kB\n";
-        let memory = NodeMemory::parse(text).unwrap();
-        assert_eq!((memory.total_bytes, memory.free_bytes), (6400 << 10, 1000 << 10));
-        assert_eq!(memory.available_bytes, (1000 + 50 - 100) << 10);
-        assert_eq!(NodeMemory::parse("Node 3 MemTotal: x kB\n"), None);
-        assert_eq!(NodeMemory::parse(""), None);
-    }
 
     #[test]
     fn a_made_up_node_has_what_the_library_says() {

@@ -87,6 +87,7 @@ pub use mounts::{
     DirectoryState, DirectoryStatus, MountChange, MountError, MountOptions, Owner, directories,
     mount, unmount,
 };
+pub use node_files::NodeMemory;
 pub use numa_calls::NumaCalls;
 pub use page_pool::{PagePool, PagePoolError, PoolChange, Wanted};
 pub use page_size::{PageSize, PageSizeError};

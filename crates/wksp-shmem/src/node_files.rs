@@ -20,14 +20,18 @@ pub(crate) struct NodeFiles {
     root: PathBuf,
 }
 
-/// How much memory a node has.
+/// How much memory a node of this machine has, as its meminfo says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NodeMemory {
-    /// All of it.
-    pub(crate) total_bytes: u64,
-    /// What can be taken without driving the kernel into need: what is free, and half of what holds
-    /// copies of files, less what the kernel wants to keep.
-    pub(crate) available_bytes: u64,
+#[non_exhaustive]
+pub struct NodeMemory {
+    /// All of it, in bytes, also what is reserved for larger pages.
+    pub total_bytes: u64,
+    /// What nobody has, in bytes.
+    pub free_bytes: u64,
+    /// What can be taken without driving the kernel into need, in bytes: what is free, and half of
+    /// what holds copies of files, less what the kernel wants to keep.
+    /// Regions of normal pages that are placed strictly take no more.
+    pub available_bytes: u64,
 }
 
 impl NodeFiles {
@@ -78,6 +82,16 @@ pub(crate) fn pool_name(page_size: PageSize) -> Option<String> {
 }
 
 impl NodeMemory {
+    /// Asks the kernel, which takes no privilege.
+    ///
+    /// # Errors
+    ///
+    /// That of reading the file, which is not there if there is no such node;
+    /// [`io::ErrorKind::InvalidData`] if it does not say all this.
+    pub fn of(node: NodeIndex) -> io::Result<Self> {
+        NodeFiles::of_this_machine().memory(node)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         // Each line is like "Node 0 MemTotal:  1024 kB".
         let field = |wanted: &str| {
@@ -86,12 +100,12 @@ impl NodeMemory {
             let kilobytes: u64 = value.split_ascii_whitespace().next()?.parse().ok()?;
             kilobytes.checked_mul(1024)
         };
-        let total_bytes = field(" MemTotal")?;
+        let (total_bytes, free_bytes) = (field(" MemTotal")?, field(" MemFree")?);
         let files = field(" Active(file)")?.saturating_add(field(" Inactive(file)")?);
         // The kernel's own reserve grows with the square root of memory, and is less than this.
         let kept = total_bytes / 64;
-        let available_bytes = field(" MemFree")?.saturating_add(files / 2).saturating_sub(kept);
-        Some(Self { total_bytes, available_bytes })
+        let available_bytes = free_bytes.saturating_add(files / 2).saturating_sub(kept);
+        Some(Self { total_bytes, free_bytes, available_bytes })
     }
 }
 
@@ -131,12 +145,13 @@ mod tests {
                     Node 3 MemUsed: 5400 kB\nNode 3 Active(file): 30 kB\n\
                     Node 3 Inactive(file): 70 kB\n";
         let memory = NodeMemory::parse(text).unwrap();
-        assert_eq!(memory.total_bytes, 6400 << 10);
+        assert_eq!((memory.total_bytes, memory.free_bytes), (6400 << 10, 1000 << 10));
         assert_eq!(memory.available_bytes, (1000 + 50 - 100) << 10);
         assert_eq!(NodeMemory::parse("Node 3 MemTotal: x kB\n"), None);
+        assert_eq!(NodeMemory::parse(""), None);
         let none = text.replace("6400", "0").replace("1000", "0");
         let none = none.replace("30", "0").replace("70", "0");
-        let nothing = NodeMemory { total_bytes: 0, available_bytes: 0 };
+        let nothing = NodeMemory { total_bytes: 0, free_bytes: 0, available_bytes: 0 };
         assert_eq!(NodeMemory::parse(&none), Some(nothing));
     }
 

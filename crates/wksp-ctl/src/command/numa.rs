@@ -3,12 +3,11 @@
 use std::fmt;
 
 use serde::Serialize;
-use wksp_shmem::{HwlocTopology, NodeInfo, PagePool, PageSize, Topology};
+use wksp_shmem::{HwlocTopology, NodeInfo, NodeMemory, PagePool, PageSize, Topology};
 
 use crate::cpu_list;
 use crate::failure::Failure;
 use crate::machine::{Machine, MachineArgs};
-use crate::node_memory::NodeMemory;
 use crate::output::Outcome;
 use crate::plural::Plural;
 use crate::session::Session;
@@ -135,7 +134,7 @@ fn or_dash(number: Option<impl fmt::Display>) -> String {
 
 impl NodeReport {
     fn new(node: &NodeInfo, is_this_machine: bool) -> Self {
-        let memory = is_this_machine.then(|| NodeMemory::of(node.index)).flatten();
+        let memory = is_this_machine.then(|| NodeMemory::of(node.index).ok()).flatten();
         let cpu_items = cpu_list::items(&node.cpus);
         let pages = [PageSize::Huge, PageSize::Gigantic].map(|page_size| {
             let pool = is_this_machine.then(|| PagePool::count(node.index, page_size).ok());

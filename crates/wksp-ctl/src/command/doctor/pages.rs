@@ -1,10 +1,10 @@
 //! The huge and gigantic pages that the kernel keeps.
 
-use wksp_shmem::{NodeIndex, PagePool, PagePoolError, PageSize};
+use wksp_shmem::{PagePool, PagePoolError, PageSize};
 
 use super::finding::{Check, Finding};
 use crate::failure;
-use crate::node_memory::NodeMemory;
+use crate::node_memory::has_memory;
 use crate::shell;
 
 const HUGE: Check = Check {
@@ -27,8 +27,6 @@ pub(super) fn check(pools: &Result<Vec<PagePool>, PagePoolError>) -> Vec<Finding
 }
 
 fn check_size(check: Check, pools: &[PagePool], page_size: PageSize) -> Finding {
-    let has_memory =
-        |node: NodeIndex| NodeMemory::of(node).is_none_or(|memory| memory.total_bytes > 0);
     let pools: Vec<&PagePool> =
         pools.iter().filter(|pool| pool.page_size == page_size && has_memory(pool.node)).collect();
     if pools.is_empty() {

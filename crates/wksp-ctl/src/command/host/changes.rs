@@ -5,9 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use wksp_shmem::{DirectoryState, MountChange, PageSize, PoolChange, Wanted, directories};
+use wksp_shmem::{
+    DirectoryState, MountChange, PagePool, PagePoolError, PageSize, PoolChange, Wanted, directories,
+};
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Failure, Kind};
+use crate::output::Outcome;
 use crate::plural::{Pages, Plural};
 use crate::table::{Side, Table};
 
@@ -32,6 +35,44 @@ impl DirectoryChange {
                 _ => "unchanged",
             },
         }
+    }
+}
+
+/// Changes one pool after the other, up to the first that cannot be, and reports what was done.
+///
+/// `lacking` says what is lacking of what was asked for. Nothing done is a failure and no report.
+pub(super) fn change_pools(
+    pools: &[PagePool],
+    change: impl Fn(&PagePool) -> Result<PoolChange, PagePoolError>,
+    lacking: impl FnOnce(&[PoolChange]) -> Option<Failure>,
+) -> Result<Outcome, Failure> {
+    let mut changes = Vec::new();
+    let mut failure = None;
+    for pool in pools {
+        match change(pool) {
+            Ok(change) => changes.push(change),
+            Err(error) => {
+                failure = Some(failure::pool(&error));
+                break;
+            }
+        }
+    }
+    if let Some(failure) = failure.take_if(|_| changes.is_empty()) {
+        return Err(failure);
+    }
+    let failure = failure.or_else(|| lacking(&changes));
+    let pools = changes.iter().map(PoolChangeReport::new).collect();
+    Ok(Outcome::with_failure(PoolReport { pools }, failure))
+}
+
+#[derive(Debug, Serialize)]
+struct PoolReport {
+    pools: Vec<PoolChangeReport>,
+}
+
+impl fmt::Display for PoolReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", PoolTable(&self.pools))
     }
 }
 

@@ -1,13 +1,10 @@
 //! `host release`: gives pages that were kept for regions back to the kernel.
 
-use std::fmt;
-
-use serde::Serialize;
 use wksp_shmem::{NodeIndex, PagePool};
 
-use super::changes::{PoolChangeReport, PoolTable, still_used};
+use super::changes::{change_pools, still_used};
 use super::reserve::{page_size, pools};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::near;
 use crate::number;
 use crate::output::Outcome;
@@ -53,33 +50,7 @@ impl Args {
 impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let page_size = page_size(session)?;
-        let mut changes = Vec::new();
-        let mut failure = None;
-        for pool in pools(&self.nodes, page_size)? {
-            match PagePool::release(pool.node, page_size, self.pages) {
-                Ok(change) => changes.push(change),
-                Err(error) => {
-                    failure = Some(failure::pool(&error));
-                    break;
-                }
-            }
-        }
-        if let Some(failure) = failure.take_if(|_| changes.is_empty()) {
-            return Err(failure);
-        }
-        let failure = failure.or_else(|| still_used(&changes));
-        let pools = changes.iter().map(PoolChangeReport::new).collect();
-        Ok(Outcome::with_failure(Report { pools }, failure))
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Report {
-    pools: Vec<PoolChangeReport>,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", PoolTable(&self.pools))
+        let release = |pool: &PagePool| PagePool::release(pool.node, page_size, self.pages);
+        change_pools(&pools(&self.nodes, page_size)?, release, still_used)
     }
 }

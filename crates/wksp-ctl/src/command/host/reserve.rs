@@ -1,14 +1,11 @@
 //! `host reserve`: has the kernel keep pages for regions.
 
-use std::fmt;
+use wksp_shmem::{NodeIndex, NodeMemory, PagePool, PageSize, PoolChange};
 
-use serde::Serialize;
-use wksp_shmem::{NodeIndex, PagePool, PageSize, PoolChange};
-
-use super::changes::{PoolChangeReport, PoolTable};
+use super::changes::change_pools;
 use crate::failure::{self, Failure, Kind};
 use crate::near;
-use crate::node_memory::NodeMemory;
+use crate::node_memory::has_memory;
 use crate::output::Outcome;
 use crate::plural::Pages;
 use crate::session::Session;
@@ -54,22 +51,8 @@ impl super::Plan for Plan {
         for pool in &pools {
             self.check_room(pool)?;
         }
-        let mut changes = Vec::new();
-        let mut failure = None;
-        for pool in &pools {
-            match PagePool::reserve(pool.node, page_size, self.pages) {
-                Ok(change) => changes.push(change),
-                Err(error) => {
-                    failure = Some(failure::pool(&error));
-                    break;
-                }
-            }
-        }
-        if let Some(failure) = failure.take_if(|_| changes.is_empty()) {
-            return Err(failure);
-        }
-        let failure = failure.or_else(|| not_granted(&changes));
-        Ok(Outcome::with_failure(Report::new(&changes), failure))
+        let reserve = |pool: &PagePool| PagePool::reserve(pool.node, page_size, self.pages);
+        change_pools(&pools, reserve, not_granted)
     }
 }
 
@@ -78,7 +61,7 @@ impl Plan {
     /// machine would be left with nothing to run on.
     fn check_room(&self, pool: &PagePool) -> Result<(), Failure> {
         let PagePool { node, page_size, .. } = *pool;
-        let Some(memory) = NodeMemory::of(node) else { return Ok(()) };
+        let Ok(memory) = NodeMemory::of(node) else { return Ok(()) };
         let more = self.pages.saturating_sub(pool.reserved());
         let most = memory.available_bytes.checked_div(page_size.bytes()).unwrap_or(0);
         if more <= most {
@@ -120,8 +103,6 @@ pub(super) fn pools(nodes: &[NodeIndex], page_size: PageSize) -> Result<Vec<Page
         let pools = nodes.iter().map(|node| PagePool::count(*node, page_size));
         return pools.collect::<Result<_, _>>().map_err(|error| failure::pool(&error));
     }
-    let has_memory =
-        |node: NodeIndex| NodeMemory::of(node).is_none_or(|memory| memory.total_bytes > 0);
     let pools = PagePool::all().map_err(|error| failure::pool(&error))?.into_iter();
     let pools: Vec<PagePool> =
         pools.filter(|pool| pool.page_size == page_size && has_memory(pool.node)).collect();
@@ -161,21 +142,4 @@ fn not_granted(changes: &[PoolChange]) -> Option<Failure> {
         ),
         remedy,
     ))
-}
-
-#[derive(Debug, Serialize)]
-struct Report {
-    pools: Vec<PoolChangeReport>,
-}
-
-impl Report {
-    fn new(changes: &[PoolChange]) -> Self {
-        Self { pools: changes.iter().map(PoolChangeReport::new).collect() }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", PoolTable(&self.pools))
-    }
 }
