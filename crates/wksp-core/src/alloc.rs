@@ -47,7 +47,13 @@ impl Align {
 
     /// The first multiple from `gaddr` on.
     const fn round_up(self, gaddr: u64) -> Option<u64> {
-        gaddr.checked_next_multiple_of(self.0)
+        // It is a power of two, which the compiler cannot know: a division would cost more than
+        // most of what an allocation takes.
+        let below = self.0.wrapping_sub(1);
+        match gaddr.checked_add(below) {
+            Some(sum) => Some(sum & !below),
+            None => None,
+        }
     }
 }
 
@@ -204,7 +210,7 @@ impl<P: Party> Guard<'_, '_, P> {
 fn find_place(index: Index<'_>, align: Align, bytes: u64) -> Result<Option<Place>, Damage> {
     let slack = align.get().saturating_sub(1);
     let sure_bytes = bytes.saturating_add(slack);
-    let free = match index.free().smallest_at_least(sure_bytes)? {
+    let free = match index.smallest_free(sure_bytes)? {
         Some(at) => Some((at, index.gap(at)?)),
         None => largest_free(index)?,
     };
@@ -229,26 +235,38 @@ fn largest_free(index: Index<'_>) -> Result<Option<(PartitionIndex, GaddrRange)>
     Ok(Some((at, index.gap(at)?)))
 }
 
-/// Makes a place an allocation; its record becomes the allocation's, idle ones the leftovers'.
+/// Makes a place an allocation.
+///
+/// The free partition's record stays with what is left over behind it, or else before it, so that
+/// its place in the index changes as little as possible.
 fn take(index: Index<'_>, place: &Place, tag: Tag) -> Result<(), Damage> {
-    let record = index.table.get(place.index)?;
+    let (free, bytes) = (place.index, place.free.bytes());
+    let record = index.table.get(free)?;
     // No two neighbours are free, so these are the used ones around.
     let (below, above) = (record.prev(), record.next());
-    index.free().remove(place.index)?;
-    if let Some(before) = place.before() {
-        let (at, leftover) = index.pop_idle()?;
-        leftover.set_range(before);
-        index.link(at, below, Some(place.index))?;
-        index.free().insert(at)?;
-    }
-    if let Some(behind) = place.behind() {
-        let (at, leftover) = index.pop_idle()?;
-        leftover.set_range(behind);
-        index.link(at, Some(place.index), above)?;
-        index.free().insert(at)?;
-    }
-    record.set_range(place.taken);
-    index.used().insert_between(place.index, below, above)?;
-    record.commit_tag(Some(tag));
+    let at = match (place.before(), place.behind()) {
+        (None, None) => {
+            index.remove_free(free, bytes)?;
+            free
+        }
+        (None, Some(behind)) => {
+            index.resize_free(free, bytes, behind)?;
+            index.add(place.taken, below, Some(free))?
+        }
+        (Some(before), None) => {
+            index.resize_free(free, bytes, before)?;
+            index.add(place.taken, Some(free), above)?
+        }
+        (Some(before), Some(behind)) => {
+            index.resize_free(free, bytes, behind)?;
+            let at = index.add(place.taken, below, Some(free))?;
+            let leftover = index.add(before, below, Some(at))?;
+            index.insert_free(leftover, before.bytes())?;
+            at
+        }
+    };
+    index.used().insert_between(at, below, above)?;
+    index.table.get(at)?.commit_tag(Some(tag));
+    index.hints.remember_at(place.taken.lo(), at);
     Ok(())
 }

@@ -68,7 +68,7 @@ impl<'m, P: Party> Workspace<'m, P> {
             footprint: geometry.footprint(),
             bytes: memory.bytes(),
         })?;
-        let header = workspace.index.header;
+        let header = workspace.parts.header;
         if header.magic.get() == MAGIC {
             return Err(FormatError::AlreadyFormatted);
         }
@@ -78,14 +78,14 @@ impl<'m, P: Party> Workspace<'m, P> {
         header.set_name(name);
         header.seed.set(seed);
         header.cycle_tag.set(CYCLE_TAG_MIN);
-        for (_, record) in workspace.index.table.iter() {
+        for (_, record) in workspace.parts.table.iter() {
             record.clear();
         }
         // Pairs with the fence of whoever joins and sees the magic.
         fence(Ordering::Release);
         header.magic.commit(MAGIC);
         header.raise_cycle_tag();
-        let built = rebuild(workspace.index, seed);
+        let built = rebuild(workspace.index(), seed);
         header.owner.give_back(&workspace.party, id, None);
         built?;
         Ok(workspace)

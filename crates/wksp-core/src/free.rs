@@ -1,6 +1,6 @@
 //! Freeing: one allocation, or all that have a tag.
 
-use wksp_treap::{Damage, Gaddr, GaddrRange, PartitionIndex, Tag};
+use wksp_treap::{Damage, Gaddr, GaddrRange, Link, PartitionIndex, Tag};
 
 use crate::guard::Guard;
 use crate::index::Index;
@@ -88,31 +88,50 @@ impl<P: Party> Guard<'_, '_, P> {
     }
 }
 
-/// Moves a partition that has just lost its tag to the free ones, with its free neighbours.
+/// Moves a partition that has just lost its tag to the free ones, as one with its free neighbours.
+///
+/// A neighbour's record stays, so that its place in the index changes as little as possible.
 fn coalesce(index: Index<'_>, at: PartitionIndex) -> Result<(), Damage> {
     let record = index.table.get(at)?;
+    let range = index.range(at, record)?;
+    let below = free_neighbour(index, record.prev())?;
+    let above = free_neighbour(index, record.next())?;
+    index.hints.forget_at(range.lo());
     index.used().remove(at)?;
-    let mut range = index.range(at, record)?;
-    for (neighbour, is_below) in [(record.prev(), true), (record.next(), false)] {
-        let Some(neighbour) = neighbour else { continue };
-        let other = index.table.get(neighbour)?;
-        if other.tag().is_some() {
-            continue;
-        }
-        let (lower, upper) = if is_below {
-            (index.range(neighbour, other)?, range)
-        } else {
-            (range, index.range(neighbour, other)?)
-        };
-        if lower.hi() != upper.lo() {
+    let (mut lo, mut hi) = (range.lo().get(), range.hi().get());
+    if let Some((neighbour, free)) = below {
+        if free.hi() != range.lo() {
             return Err(Damage::BrokenLink { from: at, to: neighbour });
         }
-        let (lo, hi) = (lower.lo().get(), upper.hi().get());
-        range = GaddrRange::new(lo, hi).ok_or(Damage::BadRange { index: at, lo, hi })?;
-        index.free().remove(neighbour)?;
-        index.unlink(other)?;
-        index.push_idle(neighbour)?;
+        lo = free.lo().get();
     }
-    record.set_range(range);
-    index.free().insert(at)
+    if let Some((neighbour, free)) = above {
+        if free.lo() != range.hi() {
+            return Err(Damage::BrokenLink { from: at, to: neighbour });
+        }
+        hi = free.hi().get();
+    }
+    let Some((stays, free)) = below.or(above) else {
+        return index.insert_free(at, range.bytes());
+    };
+    index.discard(at)?;
+    if let (Some(_), Some((goes, free))) = (below, above) {
+        index.remove_free(goes, free.bytes())?;
+        index.discard(goes)?;
+    }
+    let whole = GaddrRange::new(lo, hi).ok_or(Damage::BadRange { index: stays, lo, hi })?;
+    index.resize_free(stays, free.bytes(), whole)
+}
+
+/// A neighbour in the list and its range, if it is free.
+fn free_neighbour(
+    index: Index<'_>,
+    link: Link,
+) -> Result<Option<(PartitionIndex, GaddrRange)>, Damage> {
+    let Some(at) = link else { return Ok(None) };
+    let record = index.table.get(at)?;
+    if record.tag().is_some() {
+        return Ok(None);
+    }
+    Ok(Some((at, index.range(at, record)?)))
 }

@@ -112,7 +112,7 @@ impl<P: Party> Held<'_, '_, P> {
 
 impl<P: Party> Drop for Held<'_, '_, P> {
     fn drop(&mut self) {
-        let owner = &self.workspace.index.header.owner;
+        let owner = &self.workspace.parts.header.owner;
         owner.give_back(&self.workspace.party, self.taken.id, self.heir);
     }
 }
@@ -141,8 +141,9 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
         self.repair
     }
 
-    pub(crate) const fn index(&self) -> Index<'m> {
-        self.held.workspace.index
+    #[inline]
+    pub(crate) const fn index(&self) -> Index<'g> {
+        self.held.workspace.index()
     }
 
     pub(crate) const fn held(&self) -> &Held<'g, 'm, P> {
@@ -164,7 +165,7 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     /// The operation must be one that can be begun again after any of its stores.
     pub(crate) fn change<T>(
         &mut self,
-        operation: impl Fn(Index<'m>) -> Result<T, Damage>,
+        operation: impl Fn(Index<'g>) -> Result<T, Damage>,
     ) -> Result<T, RebuildError> {
         self.begin_change()?;
         let outcome = operation(self.index()).or_else(|damage| {
@@ -179,7 +180,7 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     /// across damage.
     pub(crate) fn settle(
         &mut self,
-        operation: impl FnOnce(Index<'m>) -> Result<(), Damage>,
+        operation: impl FnOnce(Index<'g>) -> Result<(), Damage>,
     ) -> Result<(), RebuildError> {
         operation(self.index()).or_else(|damage| self.rebuild_after(damage))?;
         self.changing = false;
@@ -278,7 +279,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
         workspace: &'g Workspace<'m, P>,
         holder: Holder,
     ) -> Result<Option<Self>, Stranger> {
-        let taken = workspace.index.header.owner.seize(&workspace.party, holder)?;
+        let taken = workspace.parts.header.owner.seize(&workspace.party, holder)?;
         Ok(taken.map(|taken| Self { held: Held { workspace, taken, heir: Some(holder) } }))
     }
 
@@ -296,7 +297,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     /// Checks every invariant of the layout, as [`Guard::verify`] does.
     #[must_use]
     pub fn verify(&self) -> Report {
-        verify(self.held.workspace.index)
+        verify(self.held.workspace.index())
     }
 
     /// Verifies the index and rebuilds it if that finds anything.
@@ -321,7 +322,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
         if let Err(stranger) = self.held.check_inside() {
             return Err((self, stranger.into()));
         }
-        let index = self.held.workspace.index;
+        let index = self.held.workspace.index();
         index.header.raise_cycle_tag();
         match rebuild(index, seed.unwrap_or_else(|| index.header.seed.get())) {
             Ok(()) => Ok(self.into_guard()),

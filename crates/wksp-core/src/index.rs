@@ -1,28 +1,96 @@
 //! The idle stack and the partition list, and with the two treaps the whole index.
 
+use core::ops::Deref;
+
 use wksp_treap::{
     Damage, FreeTreap, Gaddr, GaddrRange, Link, PartitionIndex, PartitionRecord, Table, UsedTreap,
 };
 
 use crate::header::Header;
+use crate::hints::Hints;
+
+/// What an index is made of.
+#[derive(Debug)]
+pub(crate) struct Parts<'m> {
+    pub(crate) header: &'m Header,
+    pub(crate) table: Table<'m>,
+    pub(crate) data: GaddrRange,
+    pub(crate) hints: Hints<'m>,
+}
 
 /// Everything that indexes the partitions: idle stack, partition list, used and free treap.
 ///
 /// A method that returns [`Damage`] may have changed links, never a range or tag of a used record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Index<'m> {
-    pub(crate) header: &'m Header,
-    pub(crate) table: Table<'m>,
-    pub(crate) data: GaddrRange,
+pub(crate) struct Index<'m>(pub(crate) &'m Parts<'m>);
+
+impl<'m> Deref for Index<'m> {
+    type Target = Parts<'m>;
+
+    #[inline]
+    fn deref(&self) -> &Parts<'m> {
+        self.0
+    }
 }
 
 impl<'m> Index<'m> {
+    #[inline]
     pub(crate) const fn used(self) -> UsedTreap<'m> {
-        UsedTreap::new(self.table, &self.header.used_root)
+        UsedTreap::new(self.0.table, &self.0.header.used_root)
     }
 
+    #[inline]
     pub(crate) const fn free(self) -> FreeTreap<'m> {
-        FreeTreap::new(self.table, &self.header.free_root)
+        FreeTreap::new(self.0.table, &self.0.header.free_root)
+    }
+
+    /// Finds a smallest free partition of at least `bytes`.
+    pub(crate) fn smallest_free(self, bytes: u64) -> Result<Link, Damage> {
+        self.free().smallest_at_least(bytes, self.hints.near(bytes))
+    }
+
+    /// Puts a partition of `bytes` bytes into the free treap.
+    pub(crate) fn insert_free(self, at: PartitionIndex, bytes: u64) -> Result<(), Damage> {
+        self.free().insert(at, self.hints.near(bytes))?;
+        self.remember_free(at, bytes)
+    }
+
+    /// Takes a partition of `bytes` bytes out of the free treap.
+    pub(crate) fn remove_free(self, at: PartitionIndex, bytes: u64) -> Result<(), Damage> {
+        self.forget_free(at, bytes)?;
+        self.free().remove(at)
+    }
+
+    /// Gives a partition of `bytes` bytes in the free treap another range.
+    pub(crate) fn resize_free(
+        self,
+        at: PartitionIndex,
+        bytes: u64,
+        range: GaddrRange,
+    ) -> Result<(), Damage> {
+        let new = range.bytes();
+        if self.hints.is_alike(bytes, new) {
+            return self.free().resize(at, range, Some(at));
+        }
+        let near = self.hints.near(new).or(Some(at));
+        self.forget_free(at, bytes)?;
+        self.free().resize(at, range, near)?;
+        self.remember_free(at, new)
+    }
+
+    fn forget_free(self, at: PartitionIndex, bytes: u64) -> Result<(), Damage> {
+        self.hints.forget_size(bytes, at, self.table.get(at)?.same());
+        Ok(())
+    }
+
+    /// Remembers the node of the free treap by which a partition can be found.
+    fn remember_free(self, at: PartitionIndex, bytes: u64) -> Result<(), Damage> {
+        let record = self.table.get(at)?;
+        // What was just put behind others of its size hangs off the node.
+        if let Some(node) = if record.in_same() { record.parent() } else { Some(at) } {
+            self.hints.remember_size(bytes, node);
+        }
+        Ok(())
     }
 
     /// The range of a partition, checked to lie within the data.
@@ -114,6 +182,25 @@ impl<'m> Index<'m> {
         self.table.get(index)?.make_idle(self.header.idle_top.get());
         self.header.idle_top.set(Some(index));
         Ok(())
+    }
+
+    /// Makes an idle record a partition of the list, between `prev` and `next`.
+    pub(crate) fn add(
+        self,
+        range: GaddrRange,
+        prev: Link,
+        next: Link,
+    ) -> Result<PartitionIndex, Damage> {
+        let (at, record) = self.pop_idle()?;
+        record.set_range(range);
+        self.link(at, prev, next)?;
+        Ok(at)
+    }
+
+    /// Makes a partition that is in neither treap idle.
+    pub(crate) fn discard(self, at: PartitionIndex) -> Result<(), Damage> {
+        self.unlink(self.table.get(at)?)?;
+        self.push_idle(at)
     }
 
     /// Puts a partition into the list between `prev` and `next`.

@@ -47,6 +47,7 @@ mod free;
 mod geometry;
 mod guard;
 mod header;
+mod hints;
 mod index;
 mod lock;
 mod memory;

@@ -107,9 +107,15 @@ impl<P: Party> Guard<'_, '_, P> {
             return None;
         }
         let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
+        if let Some(at) = index.hints.at(gaddr)
+            && let Some(allocation) = allocation_at(index, at).filter(covers)
+        {
+            return Some((at, allocation));
+        }
         match index.used().find(gaddr) {
             Ok(Found::At(at)) => {
                 if let Some(allocation) = allocation_at(index, at).filter(covers) {
+                    index.hints.remember_at(allocation.range.lo(), at);
                     return Some((at, allocation));
                 }
             }
@@ -139,7 +145,7 @@ impl<P: Party> Salvage<'_, '_, P> {
     ///
     /// They may overlap: this is what is there to be saved, not a sound state.
     pub fn allocations(&self) -> impl Iterator<Item = Allocation> {
-        allocations(self.workspace().index).map(|(_, allocation)| allocation)
+        allocations(self.workspace().index()).map(|(_, allocation)| allocation)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wksp_treap::{Damage, GaddrRange, HEAP_PRIO_LIMIT, NIL, PartitionIndex, PartitionRecord};
 
-use crate::index::Index;
+use crate::index::{Index, Parts};
 use crate::lock::Stranger;
 use crate::tiling::Tiling;
 
@@ -73,7 +73,7 @@ pub(crate) fn rebuild(index: Index<'_>, seed: u32) -> Result<(), RebuildError> {
     let used = Sorted::of_used(index)?;
     check(index, used)?;
 
-    let Index { header, table, data } = index;
+    let Parts { header, table, data, .. } = *index;
     header.set_geometry(table.len(), data);
     header.seed.set(seed);
     header.used_root.set(None);
@@ -113,7 +113,7 @@ fn add_gap(index: Index<'_>, lo: u64, hi: u64) -> Result<(), Damage> {
     let (at, record) = index.pop_idle()?;
     record.set_range(range);
     index.link(at, index.header.part_tail.get(), None)?;
-    index.free().insert(at)
+    index.insert_free(at, range.bytes())
 }
 
 /// Checks that the used partitions lie within the data, apart from each other, and that there are

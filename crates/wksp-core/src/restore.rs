@@ -3,7 +3,7 @@
 use wksp_treap::GaddrRange;
 
 use crate::guard::Guard;
-use crate::index::Index;
+use crate::index::{Index, Parts};
 use crate::lock::Party;
 use crate::partition::Allocation;
 use crate::rebuild::RebuildError;
@@ -66,7 +66,7 @@ impl<'m, P: Party> Guard<'_, 'm, P> {
     /// [`Misfit`] if they are not in ascending order and apart, lie outside the data, or need too
     /// many records, those for the gaps between them included.
     pub fn check_fit(&self, allocations: &[Allocation]) -> Result<(), Misfit> {
-        let Index { data, table, .. } = self.index();
+        let Parts { data, table, .. } = *self.index();
         let mut tiling = Tiling::new(data);
         for &Allocation { range, .. } in allocations {
             if !data.encloses(range) {

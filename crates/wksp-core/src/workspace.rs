@@ -1,14 +1,15 @@
 //! A handle on a workspace: joined with its geometry checked once and for all.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use wksp_treap::{Gaddr, Table};
 
 use crate::geometry::{Geometry, GeometryError, HEADER_BYTES};
 use crate::guard::{Guard, LockError, Salvage};
 use crate::header::{Header, MAGIC};
-use crate::index::Index;
+use crate::hints::Hints;
+use crate::index::{Index, Parts};
 use crate::lock::{Holder, Party, Stranger, TakeError, Taken};
 use crate::memory::{Memory, OutsideData};
 use crate::name::{Name, NameError};
@@ -26,7 +27,7 @@ use crate::name::{Name, NameError};
 #[doc(alias = "fd_wksp_t")]
 pub struct Workspace<'m, P> {
     pub(crate) memory: Memory<'m>,
-    pub(crate) index: Index<'m>,
+    pub(crate) parts: Parts<'m>,
     pub(crate) party: P,
     geometry: Geometry,
 }
@@ -103,9 +104,15 @@ impl<'m, P: Party> Workspace<'m, P> {
             .ok_or(JoinError::Truncated { footprint: geometry.footprint(), bytes: memory.bytes() })
     }
 
+    /// What all operations go through.
+    #[inline]
+    pub(crate) const fn index(&self) -> Index<'_> {
+        Index(&self.parts)
+    }
+
     /// Takes the lock word, from a dead holder if need be.
     pub(crate) fn take_word(&self) -> Result<Taken, TakeError> {
-        self.index.header.owner.take(&self.party, || self.cycle_tag())
+        self.parts.header.owner.take(&self.party, || self.cycle_tag())
     }
 
     /// Makes the handle, `None` if the memory is too small.
@@ -117,10 +124,27 @@ impl<'m, P: Party> Workspace<'m, P> {
         let table = Table::new(memory.records(geometry.part_max())?);
         Some(Self {
             memory,
-            index: Index { header, table, data: geometry.data() },
+            parts: Parts { header, table, data: geometry.data(), hints: Hints::default() },
             party,
             geometry,
         })
+    }
+
+    /// The number of words that [`with_hints`](Self::with_hints) can use.
+    pub fn hint_words(&self) -> usize {
+        Hints::words(&self.geometry)
+    }
+
+    /// The same handle, with memory in which it remembers what it would otherwise search for.
+    ///
+    /// `words` are the process's own, hold zeros, and are as many as
+    /// [`hint_words`](Self::hint_words) says; with fewer the handle does without. They are only
+    /// guesses that are looked up before they are used: what others do in the workspace makes some
+    /// of them useless, never wrong. Only those pages of them are ever touched that are of use.
+    #[must_use]
+    pub fn with_hints(mut self, words: &'m [AtomicU64]) -> Self {
+        self.parts.hints = Hints::new(words, &self.geometry);
+        self
     }
 
     /// Takes the lock, waiting as long as the party is willing to.
@@ -167,7 +191,7 @@ impl<'m, P: Party> Workspace<'m, P> {
     /// Who holds the lock at this moment, `None` if nobody does.
     #[doc(alias = "fd_wksp_owner")]
     pub fn holder(&self) -> Option<Holder> {
-        self.index.header.owner.holder()
+        self.parts.header.owner.holder()
     }
 
     /// A number that has changed if the index has, as of docs/layout.md.
@@ -176,7 +200,7 @@ impl<'m, P: Party> Workspace<'m, P> {
     /// nobody changed meanwhile; it needs an Acquire fence behind the first look and before the
     /// second.
     pub fn cycle_tag(&self) -> u64 {
-        self.index.header.cycle_tag.get()
+        self.parts.header.cycle_tag.get()
     }
 }
 
@@ -197,12 +221,12 @@ impl<P> Workspace<'_, P> {
     ///
     /// [`NameError`] if it is damaged.
     pub fn name(&self) -> Result<Name, NameError> {
-        self.index.header.name()
+        self.parts.header.name()
     }
 
     /// The seed of the heap priorities.
     pub fn seed(&self) -> u32 {
-        self.index.header.seed.get()
+        self.parts.header.seed.get()
     }
 
     /// The address in this process of the byte at `gaddr`, `None` outside the data.

@@ -11,7 +11,8 @@
 //!    whose lifetime ends before the mapping's: by a borrow, or by [`MappedWorkspace`], which keeps
 //!    the mapping alive and lends its workspace for no longer than itself.
 //! 3. They come from the kernel, so they are initialised.
-//! 4. Those of any other area are only ever copied, through atomic loads.
+//! 4. Those of any other area are only ever copied, through atomic loads; but those of the hints of
+//!    a [`MappedWorkspace`] are atomic words, which that alone has and keeps as long as itself.
 //!
 //! What a mapping cannot prevent is that someone makes the file of a region shorter: an access
 //! beyond the new end is then answered with SIGBUS. A region's file is never made shorter by this
@@ -23,6 +24,7 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
@@ -33,6 +35,9 @@ use nix::sys::mman::{
 use wksp_core::{Memory, Misaligned, Workspace};
 
 use crate::process::ProcessParty;
+
+/// Less memory of our own than this is not worth a page of this size.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// Bytes mapped for as long as this lives, to be read at least.
 #[derive(Debug)]
@@ -79,6 +84,16 @@ impl Area {
     fn keep_out_of_core_dumps(&self) {
         // SAFETY: the advice changes nothing but what a core dump holds. Failing is no harm.
         let _ = unsafe { madvise(self.base, self.bytes.get(), MmapAdvise::MADV_DONTDUMP) };
+    }
+
+    /// Maps words of this process's own, zeros that take up memory as they are used.
+    ///
+    /// `None` if that cannot be, or there are none.
+    fn for_words(count: usize) -> Option<Self> {
+        let bytes = NonZeroUsize::new(count.checked_mul(size_of::<u64>())?)?;
+        let Mapping(area) = Mapping::private(bytes).ok()?;
+        area.keep_out_of_core_dumps();
+        Some(area)
     }
 
     /// Lets core dumps hold the bytes.
@@ -160,11 +175,20 @@ impl Mapping {
     }
 
     /// Maps memory that no other process shares; a forked child gets a copy of its own.
+    ///
+    /// The kernel provides pages as they are used, huge ones where it can.
     pub(crate) fn private(bytes: NonZeroUsize) -> io::Result<Self> {
         let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // Nothing is set aside for it, since much of it may never be used.
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: new memory at a place of the kernel's choice overlaps nothing.
-        let base = unsafe { mmap_anonymous(None, bytes, rw, MapFlags::MAP_PRIVATE) }?;
-        Ok(Self(Area { base, bytes }))
+        let base = unsafe { mmap_anonymous(None, bytes, rw, flags) }?;
+        let area = Area { base, bytes };
+        if bytes.get() >= HUGE_PAGE_BYTES {
+            // SAFETY: the advice changes nothing but the size of pages. Failing is no harm.
+            let _ = unsafe { madvise(area.base, area.bytes(), MmapAdvise::MADV_HUGEPAGE) };
+        }
+        Ok(Self(area))
     }
 }
 
@@ -182,6 +206,8 @@ pub(crate) struct MappedWorkspace {
     // Dropped in this order. The lifetime is that of the mapping; it is never shown to anyone.
     workspace: Workspace<'static, ProcessParty>,
     #[expect(dead_code, reason = "kept for its drop")]
+    hints: Option<Area>,
+    #[expect(dead_code, reason = "kept for its drop")]
     mapping: Arc<Mapping>,
 }
 
@@ -196,8 +222,16 @@ impl MappedWorkspace {
         // SAFETY: obligations 1, 3 and 2 are, in that order, the three of this function; the lifetime
         // is bounded by the mapping that is kept next to the result.
         let memory = unsafe { Memory::from_raw_parts(mapping.base.cast(), mapping.bytes.get()) };
-        let workspace = make(memory?)?;
-        Ok(Self { workspace, mapping })
+        let mut workspace = make(memory?)?;
+        let count = workspace.hint_words();
+        let hints = Area::for_words(count);
+        if let Some(hints) = &hints {
+            let words = hints.base.cast().as_ptr();
+            // SAFETY: they are mapped writable, zeros, and as aligned as a page. By obligation 4
+            // nobody else has them, and they are kept as long as the workspace.
+            workspace = workspace.with_hints(unsafe { slice::from_raw_parts(words, count) });
+        }
+        Ok(Self { workspace, hints, mapping })
     }
 
     /// The workspace, for no longer than this lives.

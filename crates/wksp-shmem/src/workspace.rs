@@ -312,7 +312,7 @@ impl SharedWorkspace {
 
     /// Attaches the workspace called `name`, of `page_size` or else of the largest pages.
     ///
-    /// The first time in a process maps it, at the cost of nine system calls; after that it is five.
+    /// The first time in a process maps it, at the cost of eleven system calls; after that it is seven.
     /// Without a page size each directory of larger pages costs three more, or one if it is missing.
     ///
     /// # Errors

@@ -99,6 +99,21 @@ impl LinkCell {
     pub fn set(&self, link: Link) {
         self.0.set(link.map_or(NIL, PartitionIndex::get));
     }
+
+    /// Stores `link` if it is not what the cell holds.
+    #[inline]
+    pub fn change(&self, link: Link) {
+        let stored = link.map_or(NIL, PartitionIndex::get);
+        if self.0.get() != stored {
+            self.0.set(stored);
+        }
+    }
+
+    /// Whether the link leads to `index`.
+    #[inline]
+    pub fn leads_to(&self, index: PartitionIndex) -> bool {
+        self.0.get() == index.get()
+    }
 }
 
 impl Default for LinkCell {

@@ -1,9 +1,11 @@
 //! The treap of the free partitions, by size, with lists of those of the same size.
 
+use crate::addr::GaddrRange;
 use crate::cell::LinkCell;
 use crate::fault::TreapFault;
 use crate::index::{Link, NIL, PartitionIndex};
 use crate::record::PartitionRecord;
+use crate::seek::Rank;
 use crate::table::{Damage, Table};
 use crate::tree::{Step, Tree};
 
@@ -12,7 +14,7 @@ use crate::tree::{Step, Tree};
 /// Each size stands once in the tree; further partitions of that size hang off it in a list.
 #[derive(Clone, Copy, Debug)]
 pub struct FreeTreap<'t> {
-    tree: Tree<'t>,
+    pub(crate) tree: Tree<'t>,
 }
 
 impl<'t> FreeTreap<'t> {
@@ -25,29 +27,16 @@ impl<'t> FreeTreap<'t> {
     /// Finds a smallest free partition of at least `bytes`.
     ///
     /// Of several of one size it is the one that is cheapest to take out.
-    /// Writes nothing and costs O(log f) in the number f of distinct free sizes.
+    /// Writes nothing. `near` may name any record: the closer its size, the shorter the search.
+    /// Costs O(log f) in the number f of distinct free sizes, or O(log d) where d of them lie between
+    /// `bytes` and the size of `near`.
     ///
     /// # Errors
     ///
     /// [`Damage`] if the links lead out of the table, round in a ring or to an impossible range.
-    pub fn smallest_at_least(self, bytes: u64) -> Result<Link, Damage> {
-        let (mut link, mut best) = (self.tree.root.get(), None);
-        for _ in 0..=self.tree.table.len() {
-            let Some(index) = link else {
-                return Ok(
-                    best.map(|(index, node): (_, &PartitionRecord)| node.same().unwrap_or(index))
-                );
-            };
-            let node = self.tree.table.get(index)?;
-            let size = size_of_free(index, node)?;
-            if size < bytes {
-                link = node.right();
-            } else {
-                best = Some((index, node));
-                link = if size == bytes { None } else { node.left() };
-            }
-        }
-        Err(self.endless(link))
+    pub fn smallest_at_least(self, bytes: u64, near: Link) -> Result<Link, Damage> {
+        let Some(index) = self.seek(bytes, near)?.above else { return Ok(None) };
+        Ok(self.tree.table.get(index)?.same().or(Some(index)))
     }
 
     /// Finds a largest free partition.
@@ -71,28 +60,64 @@ impl<'t> FreeTreap<'t> {
 
     /// Inserts a partition.
     ///
-    /// Costs O(log f) in the number f of distinct free sizes.
+    /// Costs as much as [`smallest_at_least`](Self::smallest_at_least), and O(1) stores on average.
     ///
     /// # Errors
     ///
-    /// [`Damage`] if the way down is damaged or the record's range impossible; then nothing is
-    /// changed, or only links are.
-    pub fn insert(self, index: PartitionIndex) -> Result<(), Damage> {
-        let table = self.tree.table;
-        let record = table.get(index)?;
-        let bytes = size_of_free(index, record)?;
-        let (mut parent, mut slot) = (None, self.tree.root);
-        for _ in 0..=table.len() {
-            let Some(at) = slot.get() else { return self.tree.attach(index, parent, slot) };
-            let node = table.get(at)?;
-            let size = size_of_free(at, node)?;
-            if size == bytes {
-                return self.insert_same(index, record, at, node);
+    /// [`Damage`] if the way is damaged or the record's range impossible; then nothing is changed,
+    /// or only links are.
+    pub fn insert(self, index: PartitionIndex, near: Link) -> Result<(), Damage> {
+        let bytes = size_of_free(index, self.tree.table.get(index)?)?;
+        self.insert_at(index, bytes, self.seek(bytes, near)?)
+    }
+
+    /// Gives a partition in the treap another range.
+    ///
+    /// Costs as much as [`insert`](Self::insert), but if its place among the sizes stays the same,
+    /// no link changes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`insert`](Self::insert), and of [`remove`](Self::remove).
+    pub fn resize(
+        self,
+        index: PartitionIndex,
+        range: GaddrRange,
+        near: Link,
+    ) -> Result<(), Damage> {
+        let record = self.tree.table.get(index)?;
+        let bytes = range.bytes();
+        let mut rank = self.seek(bytes, near)?;
+        if rank.below == Some(index) || rank.above == Some(index) {
+            let is_alone = !record.in_same() && record.same().is_none();
+            if is_alone && (rank.above == Some(index) || !self.is_of(rank.above, bytes)?) {
+                record.set_range(range);
+                return Ok(());
             }
-            parent = Some(at);
-            slot = if bytes < size { &node.left } else { &node.right };
+            self.remove(index)?;
+            rank = self.seek(bytes, rank.above.filter(|above| *above != index))?;
+        } else {
+            self.remove(index)?;
         }
-        Err(self.endless(parent))
+        record.set_range(range);
+        self.insert_at(index, bytes, rank)
+    }
+
+    /// Whether there is a partition, of `bytes` bytes.
+    fn is_of(self, link: Link, bytes: u64) -> Result<bool, Damage> {
+        let Some(index) = link else { return Ok(false) };
+        Ok(size_of_free(index, self.tree.table.get(index)?)? == bytes)
+    }
+
+    /// Inserts a partition of `bytes` bytes where such are.
+    fn insert_at(self, index: PartitionIndex, bytes: u64, rank: Rank) -> Result<(), Damage> {
+        let table = self.tree.table;
+        if let Some(above) = rank.above
+            && self.is_of(rank.above, bytes)?
+        {
+            return self.insert_same(index, table.get(index)?, above, table.get(above)?);
+        }
+        self.tree.attach(index, self.tree.between(index, rank.below, rank.above)?)
     }
 
     /// Hangs a partition off the one of its size that stands in the tree.
@@ -217,7 +242,7 @@ impl<'t> FreeTreap<'t> {
 
 /// The size in bytes of a free partition.
 #[inline]
-fn size_of_free(index: PartitionIndex, record: &PartitionRecord) -> Result<u64, Damage> {
+pub(crate) fn size_of_free(index: PartitionIndex, record: &PartitionRecord) -> Result<u64, Damage> {
     if record.tag().is_some() {
         return Err(Damage::WrongState { index });
     }

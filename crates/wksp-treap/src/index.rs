@@ -7,7 +7,7 @@ use core::num::NonZeroU32;
 ///
 /// Whether it lies inside a given table is checked at every use, since a link in shared memory may
 /// say anything.
-// Holds the complement, so that NIL is the niche and a link is four bytes.
+// Holds one more, so that NIL is the niche and a link is four bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartitionIndex(NonZeroU32);
 
@@ -19,18 +19,20 @@ pub const NIL: u32 = u32::MAX;
 
 impl PartitionIndex {
     /// Makes an index, `None` for [`NIL`]: this is how a stored link is read.
+    #[inline]
     #[must_use]
     pub const fn new(index: u32) -> Link {
-        match NonZeroU32::new(!index) {
-            Some(complement) => Some(Self(complement)),
+        match NonZeroU32::new(index.wrapping_add(1)) {
+            Some(one_more) => Some(Self(one_more)),
             None => None,
         }
     }
 
     /// The position, counted from 0.
+    #[inline]
     #[must_use]
     pub const fn get(self) -> u32 {
-        !self.0.get()
+        self.0.get().wrapping_sub(1)
     }
 }
 

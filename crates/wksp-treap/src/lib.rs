@@ -12,10 +12,10 @@
 //! for (index, bounds) in table.indices().zip([(1000, 1064), (2000, 2500), (3000, 3064)]) {
 //!     let record = table.get(index)?;
 //!     record.set_range(GaddrRange::new(bounds.0, bounds.1).expect("a range of some bytes"));
-//!     by_size.insert(index)?;
+//!     by_size.insert(index, None)?;
 //! }
-//! assert_eq!(by_size.smallest_at_least(65)?, PartitionIndex::new(1));
-//! assert_eq!(by_size.smallest_at_least(501)?, None);
+//! assert_eq!(by_size.smallest_at_least(65, None)?, PartitionIndex::new(1));
+//! assert_eq!(by_size.smallest_at_least(501, None)?, None);
 //! # Ok::<(), wksp_treap::Damage>(())
 //! ```
 //!
@@ -40,6 +40,7 @@ mod fault;
 mod free;
 mod index;
 mod record;
+mod seek;
 mod table;
 mod tree;
 mod used;

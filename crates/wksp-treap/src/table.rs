@@ -47,10 +47,13 @@ impl<'t> Table<'t> {
     /// [`Damage::IndexOutOfRange`] if the table has no such record.
     #[inline]
     pub fn get(self, index: PartitionIndex) -> Result<&'t PartitionRecord, Damage> {
-        usize::try_from(index.get())
-            .ok()
-            .and_then(|at| self.records.get(at))
-            .ok_or(Damage::IndexOutOfRange { index: index.get(), part_max: self.len() })
+        let record = usize::try_from(index.get()).ok().and_then(|at| self.records.get(at));
+        record.ok_or_else(|| self.out_of_range(index))
+    }
+
+    #[cold]
+    const fn out_of_range(self, index: PartitionIndex) -> Damage {
+        Damage::IndexOutOfRange { index: index.get(), part_max: self.len() }
     }
 
     /// The indices of all records, ascending.

@@ -24,67 +24,165 @@ pub(crate) enum Step<'t> {
     Broken(Damage),
 }
 
+/// Where a record hangs in the tree, or may be hung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Below nothing.
+    Root,
+    /// As the left child of this one.
+    LeftOf(PartitionIndex),
+    /// As the right child of this one.
+    RightOf(PartitionIndex),
+}
+
+impl Place {
+    /// The record above it.
+    const fn parent(self) -> Link {
+        match self {
+            Self::Root => None,
+            Self::LeftOf(parent) | Self::RightOf(parent) => Some(parent),
+        }
+    }
+}
+
 impl<'t> Tree<'t> {
-    /// The link that makes `child` a child of `parent`, or the root if there is no parent.
-    fn slot(self, parent: Link, child: PartitionIndex) -> Result<&'t LinkCell, Damage> {
-        let Some(parent) = parent else {
-            return if self.root.get() == Some(child) {
-                Ok(self.root)
+    /// The link from above to what hangs in a place.
+    #[inline]
+    fn slot(self, place: Place) -> Result<&'t LinkCell, Damage> {
+        Ok(match place {
+            Place::Root => self.root,
+            Place::LeftOf(parent) => &self.table.get(parent)?.left,
+            Place::RightOf(parent) => &self.table.get(parent)?.right,
+        })
+    }
+
+    /// Where `child` hangs, by the link that says so and the one that leads back to it.
+    #[inline]
+    pub(crate) fn place(
+        self,
+        child: PartitionIndex,
+        record: &PartitionRecord,
+    ) -> Result<Place, Damage> {
+        let Some(parent) = record.parent() else {
+            return if self.root.leads_to(child) {
+                Ok(Place::Root)
             } else {
                 Err(Damage::WrongRoot { expected: child })
             };
         };
-        let record = self.table.get(parent)?;
-        if record.left() == Some(child) {
-            Ok(&record.left)
-        } else if record.right() == Some(child) {
-            Ok(&record.right)
+        let above = self.table.get(parent)?;
+        if above.left.leads_to(child) {
+            Ok(Place::LeftOf(parent))
+        } else if above.right.leads_to(child) {
+            Ok(Place::RightOf(parent))
         } else {
             Err(Damage::BrokenLink { from: child, to: parent })
         }
     }
 
-    /// Puts a record without children into the empty `slot` below `parent`, then up to where its
-    /// priority belongs.
-    pub(crate) fn attach(
+    /// The empty place between two neighbours of the tree, for `index`: one of the two has it.
+    #[inline]
+    pub(crate) fn between(
         self,
         index: PartitionIndex,
-        parent: Link,
-        slot: &LinkCell,
-    ) -> Result<(), Damage> {
+        below: Link,
+        above: Link,
+    ) -> Result<Place, Damage> {
+        if let Some(below) = below
+            && self.table.get(below)?.right().is_none()
+        {
+            return Ok(Place::RightOf(below));
+        }
+        if let Some(above) = above
+            && self.table.get(above)?.left().is_none()
+        {
+            return Ok(Place::LeftOf(above));
+        }
+        match (below, above, self.root.get()) {
+            (None, None, None) => Ok(Place::Root),
+            (Some(from), Some(to), _) => Err(Damage::BrokenLink { from, to }),
+            (_, _, _) => Err(Damage::WrongRoot { expected: below.or(above).unwrap_or(index) }),
+        }
+    }
+
+    /// Hangs `child`, or nothing, below `parent`, of which `slot` is a link, storing what is not so
+    /// already.
+    #[inline]
+    fn hang(self, child: Link, slot: &LinkCell, parent: PartitionIndex) -> Result<(), Damage> {
+        if let Some(child) = child {
+            self.table.get(child)?.parent.change(Some(parent));
+        }
+        slot.change(child);
+        Ok(())
+    }
+
+    /// Puts a record into the empty `place`, and then as high as its priority belongs.
+    ///
+    /// Those of lower priority on the way up come to lie below it: one path to its left, one to its
+    /// right. That is what rotating it up would lead to, with fewer stores.
+    pub(crate) fn attach(self, index: PartitionIndex, mut place: Place) -> Result<(), Damage> {
         let record = self.table.get(index)?;
-        record.left.set(None);
-        record.right.set(None);
-        record.parent.set(parent);
-        slot.set(Some(index));
-        self.sift_up(index)
+        let prio = record.heap_prio();
+        let (mut left, mut right) = (None, None);
+        let mut left_to_pass = self.table.len();
+        while let Some(parent) = place.parent() {
+            let above = self.table.get(parent)?;
+            if above.heap_prio() >= prio {
+                break;
+            }
+            left_to_pass = left_to_pass.checked_sub(1).ok_or(Damage::EndlessWalk { index })?;
+            let next = self.place(parent, above)?;
+            if matches!(place, Place::RightOf(_)) {
+                self.hang(left, &above.right, parent)?;
+                left = Some(parent);
+            } else {
+                self.hang(right, &above.left, parent)?;
+                right = Some(parent);
+            }
+            place = next;
+        }
+        self.hang(left, &record.left, index)?;
+        self.hang(right, &record.right, index)?;
+        record.parent.set(place.parent());
+        self.slot(place)?.set(Some(index));
+        Ok(())
     }
 
     /// Takes a record out of the tree; its own links are left as they were.
+    ///
+    /// The paths below it, one on either side, become one in the order of their priorities.
     pub(crate) fn detach(self, index: PartitionIndex) -> Result<(), Damage> {
         let record = self.table.get(index)?;
-        for _ in 0..=self.table.len() {
-            let slot = self.slot(record.parent(), index)?;
-            let only_child = match (record.left(), record.right()) {
-                (Some(left), Some(right)) => {
-                    self.rotate_up(self.higher(left, right)?)?;
-                    continue;
-                }
-                (left, right) => left.or(right),
-            };
-            if let Some(child) = only_child {
-                self.table.get(child)?.parent.set(record.parent());
+        let mut parent = record.parent();
+        let mut slot = self.slot(self.place(index, record)?)?;
+        let (mut left, mut right) = (record.left(), record.right());
+        let mut left_to_pass = self.table.len();
+        while let (Some(lower), Some(upper)) = (left, right) {
+            left_to_pass = left_to_pass.checked_sub(1).ok_or(Damage::EndlessWalk { index })?;
+            let (below, above) = (self.table.get(lower)?, self.table.get(upper)?);
+            let (higher, record) =
+                if below.heap_prio() > above.heap_prio() { (lower, below) } else { (upper, above) };
+            record.parent.change(parent);
+            slot.change(Some(higher));
+            parent = Some(higher);
+            if higher == lower {
+                (slot, left) = (&record.right, record.right());
+            } else {
+                (slot, right) = (&record.left, record.left());
             }
-            slot.set(only_child);
-            return Ok(());
         }
-        Err(Damage::EndlessWalk { index })
+        let only = left.or(right);
+        if let Some(only) = only {
+            self.table.get(only)?.parent.change(parent);
+        }
+        slot.change(only);
+        Ok(())
     }
 
     /// Puts `new` into the place that `old` has in the tree, then to where its priority belongs.
     pub(crate) fn substitute(self, old: PartitionIndex, new: PartitionIndex) -> Result<(), Damage> {
         let (from, to) = (self.table.get(old)?, self.table.get(new)?);
-        let slot = self.slot(from.parent(), old)?;
+        let slot = self.slot(self.place(old, from)?)?;
         for child in [from.left(), from.right()].into_iter().flatten() {
             self.table.get(child)?.parent.set(Some(new));
         }
@@ -138,7 +236,7 @@ impl<'t> Tree<'t> {
         let record = self.table.get(index)?;
         let parent_index = record.parent().ok_or(Damage::WrongRoot { expected: index })?;
         let parent = self.table.get(parent_index)?;
-        let above = self.slot(parent.parent(), parent_index)?;
+        let above = self.slot(self.place(parent_index, parent)?)?;
         // The subtree between the two changes sides.
         let (inner, outer) = if parent.left() == Some(index) {
             (&record.right, &parent.left)
@@ -249,9 +347,9 @@ mod tests {
         let (table, root) = (Table::new(&records), LinkCell::default());
         let tree = Tree { table, root: &root };
         let [a, b, c] = [0, 1, 2].map(|at| PartitionIndex::new(at).unwrap());
-        tree.attach(a, None, &root).unwrap();
-        tree.attach(b, Some(a), &records[0].right).unwrap();
-        tree.attach(c, Some(b), &records[1].right).unwrap();
+        tree.attach(a, Place::Root).unwrap();
+        tree.attach(b, Place::RightOf(a)).unwrap();
+        tree.attach(c, Place::RightOf(b)).unwrap();
         let (mut count, mut end) = (0_u32, None);
         tree.walk(&mut |step| {
             count = count.saturating_add(1);

@@ -85,24 +85,8 @@ impl<'t> UsedTreap<'t> {
         below: Link,
         above: Link,
     ) -> Result<(), Damage> {
-        let table = self.tree.table;
-        if let Some(below) = below {
-            let slot = &table.get(below)?.right;
-            if slot.get().is_none() {
-                return self.tree.attach(index, Some(below), slot);
-            }
-        }
-        if let Some(above) = above {
-            let slot = &table.get(above)?.left;
-            if slot.get().is_none() {
-                return self.tree.attach(index, Some(above), slot);
-            }
-        }
-        match (below, above, self.tree.root.get()) {
-            (None, None, None) => self.tree.attach(index, None, self.tree.root),
-            (Some(from), Some(to), _) => Err(Damage::BrokenLink { from, to }),
-            (_, _, _) => Err(Damage::WrongRoot { expected: below.or(above).unwrap_or(index) }),
-        }
+        let place = self.tree.between(index, below, above)?;
+        self.tree.attach(index, place)
     }
 
     /// Takes a partition out, through its links and without a search.

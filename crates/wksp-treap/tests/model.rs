@@ -60,30 +60,37 @@ proptest! {
     #[test]
     fn the_free_treap_finds_what_a_map_finds(
         prios in prop::collection::vec(0_u32..8, RECORDS),
-        steps in prop::collection::vec((0..RECORDS, 1_u64..12, 0_u64..14), 1..300),
+        steps in prop::collection::vec((0..RECORDS, 1_u64..12, 0_u64..14, 0..RECORDS), 1..300),
     ) {
         let records = records(&prios);
         let (table, root) = (Table::new(&records), LinkCell::default());
         let treap = FreeTreap::new(table, &root);
         let mut model: BTreeSet<(u64, usize)> = BTreeSet::new();
         let mut bytes_at = [None; RECORDS];
-        for (index, bytes, wanted) in steps {
+        for (index, bytes, wanted, near) in steps {
             match bytes_at[index].take() {
-                Some(bytes) => {
+                // What is there gets another size, or goes.
+                Some(old) if wanted % 2 == 0 => {
+                    treap.resize(at(index), range(index, bytes), link(near)).unwrap();
+                    model.remove(&(old, index));
+                    model.insert((bytes, index));
+                    bytes_at[index] = Some(bytes);
+                }
+                Some(old) => {
                     treap.remove(at(index)).unwrap();
-                    model.remove(&(bytes, index));
+                    model.remove(&(old, index));
                     let record = table.get(at(index)).unwrap();
                     let links = [record.left(), record.right(), record.parent(), record.same()];
                     prop_assert!(links.iter().all(Option::is_none) && !record.in_same());
                 }
                 None => {
                     table.get(at(index)).unwrap().set_range(range(index, bytes));
-                    treap.insert(at(index)).unwrap();
+                    treap.insert(at(index), link(near)).unwrap();
                     model.insert((bytes, index));
                     bytes_at[index] = Some(bytes);
                 }
             }
-            let found = treap.smallest_at_least(wanted).unwrap();
+            let found = treap.smallest_at_least(wanted, link(near)).unwrap();
             let expected = model.range((wanted, 0)..).next();
             prop_assert_eq!(found.map(|i| bytes_of(table, i)), expected.map(|(bytes, _)| *bytes));
             let largest = treap.largest().unwrap().map(|i| bytes_of(table, i));
@@ -146,7 +153,7 @@ fn five(root: &LinkCell) -> Vec<PartitionRecord> {
     let treap = FreeTreap::new(Table::new(&records), root);
     for (index, bytes) in [(0, 10), (1, 20), (2, 20), (3, 20), (4, 30)] {
         records[index].set_range(range(index, bytes));
-        treap.insert(at(index)).unwrap();
+        treap.insert(at(index), None).unwrap();
     }
     assert_eq!(root.get(), link(1));
     assert_eq!(faults_of_free(treap), (vec![0, 1, 3, 2, 4], vec![]));
@@ -195,7 +202,7 @@ fn what_is_used_is_no_part_of_the_free_treap_and_neighbours_must_be_neighbours()
         used.insert_between(at(index), index.checked_sub(1).map(at), None).unwrap();
     }
     assert_eq!(free.largest(), Err(Damage::WrongState { index: at(0) }));
-    assert_eq!(free.smallest_at_least(1), Err(Damage::WrongState { index: at(0) }));
+    assert_eq!(free.smallest_at_least(1, None), Err(Damage::WrongState { index: at(0) }));
     let (_, faults) = faults_of_free(free);
     assert_eq!(faults[0], TreapFault::Damage(Damage::WrongState { index: at(0) }));
 

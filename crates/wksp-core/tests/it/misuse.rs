@@ -328,10 +328,10 @@ fn what_cannot_be_rebuilt_is_left_alone_and_can_be_reset() {
     for _ in 0..2 {
         workspace.lock().unwrap().alloc(Align::BYTE, 100, tag).unwrap();
     }
-    // Two used records that overlap, and a dead owner.
+    // Two used records that overlap, and a dead owner. The free partition has record 0.
     let image = snapshot(memory);
-    let lo = image[128..192].first_chunk().map(|lo| u64::from_le_bytes(*lo)).unwrap();
-    word(memory, 128 + 8, lo + 150);
+    let lo = image[192..256].first_chunk().map(|lo| u64::from_le_bytes(*lo)).unwrap();
+    word(memory, 192 + 8, lo + 150);
     word(memory, 112, 1234);
     let before = snapshot(memory);
     let error = workspace.lock().unwrap_err();

@@ -1,0 +1,286 @@
+//! What one handle remembers of a workspace, so that it need not search: guesses, never truth.
+//!
+//! Two tables in memory of the process's own lead from the address of an allocation to its record,
+//! and from a size to a free partition of about that size. Others change the workspace without
+//! telling, so a guess is looked up in the records before it is used, and a wrong one costs no more
+//! than the search that it would have saved. Nothing is decided by them, and nothing that is shared
+//! depends on them.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use wksp_treap::{Gaddr, Link, PartitionIndex};
+
+use crate::geometry::Geometry;
+
+/// The guesses of one handle; it accesses them under the lock only.
+#[derive(Debug, Default)]
+pub(crate) struct Hints<'h> {
+    addresses: Addresses<'h>,
+    sizes: Sizes<'h>,
+}
+
+/// So many addresses are remembered in each bucket.
+const WAYS: usize = 2;
+/// The most buckets, whatever the number of records: 64 MiB, of which the kernel provides what is
+/// used.
+const BUCKETS_MAX: usize = 1 << 22;
+/// The bits in a word.
+const WORD_BITS: usize = 64;
+/// The finest classes of sizes: 2^11 between a power of two and the next.
+const PRECISION_MAX: u32 = 11;
+
+impl<'h> Hints<'h> {
+    /// Uses words that hold zeros or what was written by this; more than needed is left alone, and
+    /// with fewer there are no hints.
+    pub(crate) fn new(words: &'h [AtomicU64], geometry: &Geometry) -> Self {
+        Self::carve(words, geometry).unwrap_or_default()
+    }
+
+    /// The number of words that are of use.
+    pub(crate) fn words(geometry: &Geometry) -> usize {
+        let (filled, summary) = Sizes::bitmap_words(geometry);
+        let nodes = Sizes::class_count(geometry);
+        let entries = Addresses::bucket_count(geometry).saturating_mul(WAYS);
+        summary.saturating_add(filled).saturating_add(nodes).saturating_add(entries)
+    }
+
+    fn carve(words: &'h [AtomicU64], geometry: &Geometry) -> Option<Self> {
+        let (filled, summary) = Sizes::bitmap_words(geometry);
+        let (summary, words) = words.split_at_checked(summary)?;
+        let (filled, words) = words.split_at_checked(filled)?;
+        let (nodes, words) = words.split_at_checked(Sizes::class_count(geometry))?;
+        let buckets = words.as_chunks().0.get(..Addresses::bucket_count(geometry))?;
+        let precision = Sizes::precision(geometry);
+        Some(Self {
+            addresses: Addresses { buckets },
+            sizes: Sizes { precision, nodes, filled, summary },
+        })
+    }
+
+    /// The record that the allocation at `gaddr` may have.
+    #[inline]
+    pub(crate) fn at(&self, gaddr: Gaddr) -> Link {
+        self.addresses.get(gaddr)
+    }
+
+    /// Remembers the record of the allocation that begins at `gaddr`.
+    #[inline]
+    pub(crate) fn remember_at(&self, gaddr: Gaddr, index: PartitionIndex) {
+        self.addresses.set(gaddr, index);
+    }
+
+    /// Forgets the allocation that begins at `gaddr`.
+    #[inline]
+    pub(crate) fn forget_at(&self, gaddr: Gaddr) {
+        self.addresses.clear(gaddr);
+    }
+
+    /// What may be a node of the free treap for `bytes` or somewhat more.
+    #[inline]
+    pub(crate) fn near(&self, bytes: u64) -> Link {
+        index_of(load(self.sizes.nodes.get(self.sizes.next_filled(self.sizes.class(bytes))?)?))
+    }
+
+    /// Whether what is remembered for one size serves the other as well.
+    #[inline]
+    pub(crate) fn is_alike(&self, bytes: u64, other: u64) -> bool {
+        self.sizes.class(bytes) == self.sizes.class(other)
+    }
+
+    /// Remembers a node of the free treap, of `bytes` bytes.
+    #[inline]
+    pub(crate) fn remember_size(&self, bytes: u64, index: PartitionIndex) {
+        self.sizes.set(self.sizes.class(bytes), index);
+    }
+
+    /// Forgets a node of `bytes` bytes, in favour of another or none.
+    #[inline]
+    pub(crate) fn forget_size(&self, bytes: u64, index: PartitionIndex, instead: Link) {
+        self.sizes.replace(self.sizes.class(bytes), index, instead);
+    }
+}
+
+/// From addresses to records.
+#[derive(Clone, Copy, Debug, Default)]
+struct Addresses<'h> {
+    /// Entries of 32 bits of a hash above the index plus one, or 0.
+    buckets: &'h [[AtomicU64; WAYS]],
+}
+
+impl<'h> Addresses<'h> {
+    /// One bucket for two records, of which one in three may be an allocation.
+    fn bucket_count(geometry: &Geometry) -> usize {
+        let part_max = usize::try_from(geometry.part_max()).unwrap_or(usize::MAX);
+        (part_max / 2).clamp(4, BUCKETS_MAX)
+    }
+
+    /// The bucket of an address, and what its entry has in the upper half.
+    #[inline]
+    fn find(self, gaddr: Gaddr) -> Option<(&'h [AtomicU64; WAYS], u64)> {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4).
+        let hash = gaddr.get().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let at = (hash >> 32).wrapping_mul(self.buckets.len() as u64) >> 32;
+        Some((self.buckets.get(usize::try_from(at).ok()?)?, hash << 32))
+    }
+
+    #[inline]
+    fn get(self, gaddr: Gaddr) -> Link {
+        let ([a, b], key) = self.find(gaddr)?;
+        let (a, b) = (load(a), load(b));
+        index_of(if is_of(a, key) {
+            a
+        } else if is_of(b, key) {
+            b
+        } else {
+            0
+        })
+    }
+
+    /// The latest of a bucket comes first, and pushes the one before it back.
+    #[inline]
+    fn set(self, gaddr: Gaddr, index: PartitionIndex) {
+        let Some(([a, b], key)) = self.find(gaddr) else { return };
+        let first = load(a);
+        if first != 0 && !is_of(first, key) {
+            b.store(first, Ordering::Relaxed);
+        }
+        a.store(key | word_of(index), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn clear(self, gaddr: Gaddr) {
+        let Some(([a, b], key)) = self.find(gaddr) else { return };
+        if is_of(load(a), key) {
+            a.store(0, Ordering::Relaxed);
+        } else if is_of(load(b), key) {
+            b.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Relaxed)
+}
+
+#[inline]
+const fn is_of(entry: u64, key: u64) -> bool {
+    // An empty entry with a key of 0 leads to no record.
+    entry >> 32 == key >> 32
+}
+
+/// A record index as the lower half of a word, never 0.
+#[inline]
+fn word_of(index: PartitionIndex) -> u64 {
+    u64::from(index.get()).wrapping_add(1)
+}
+
+#[inline]
+fn index_of(word: u64) -> Link {
+    // 0 becomes the link that leads nowhere.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+    let one_more = word as u32;
+    PartitionIndex::new(one_more.wrapping_sub(1))
+}
+
+/// From classes of sizes to free partitions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes<'h> {
+    /// How many bits of a size besides its highest one tell the class.
+    precision: u32,
+    /// For each class the index plus one of a node of the free treap, or 0.
+    nodes: &'h [AtomicU64],
+    /// A bit for each class that has a node.
+    filled: &'h [AtomicU64],
+    /// A bit for each word of those bits that is not 0.
+    summary: &'h [AtomicU64],
+}
+
+impl Sizes<'_> {
+    /// The more records, the more sizes there may be to be told apart.
+    fn precision(geometry: &Geometry) -> u32 {
+        u64::from(geometry.part_max()).ilog2().saturating_sub(5).clamp(3, PRECISION_MAX)
+    }
+
+    fn class_count(geometry: &Geometry) -> usize {
+        let sizes = Self { precision: Self::precision(geometry), ..Self::default() };
+        sizes.class(geometry.data().bytes()).saturating_add(1)
+    }
+
+    /// The words of the bits, and of the summary of those.
+    fn bitmap_words(geometry: &Geometry) -> (usize, usize) {
+        let filled = Self::class_count(geometry).div_ceil(WORD_BITS);
+        (filled, filled.div_ceil(WORD_BITS))
+    }
+
+    /// Sizes below 2^(precision + 1) have a class each; above, as many classes lie between a power
+    /// of two and the next as there are numbers of `precision` bits.
+    #[inline]
+    fn class(self, bytes: u64) -> usize {
+        let shift = (bytes | 1).ilog2().saturating_sub(self.precision);
+        let class = (u64::from(shift) << self.precision).wrapping_add(bytes >> shift);
+        usize::try_from(class).unwrap_or(usize::MAX)
+    }
+
+    /// The first class from `from` on that has a node.
+    #[inline]
+    fn next_filled(self, from: usize) -> Option<usize> {
+        let at = from / WORD_BITS;
+        first_from(self.filled, at, from % WORD_BITS).or_else(|| self.next_filled_word(at))
+    }
+
+    /// The first class that has a node and a bit in a word behind `at`.
+    fn next_filled_word(self, at: usize) -> Option<usize> {
+        let from = at.checked_add(1)?;
+        let word = from / WORD_BITS;
+        let mut words = word.checked_add(1)?..self.summary.len();
+        let at = first_from(self.summary, word, from % WORD_BITS)
+            .or_else(|| words.find_map(|word| first_from(self.summary, word, 0)))?;
+        first_from(self.filled, at, 0)
+    }
+
+    #[inline]
+    fn set(self, class: usize, index: PartitionIndex) {
+        let Some(node) = self.nodes.get(class) else { return };
+        if load(node) == 0 {
+            set_bit(self.filled, class);
+            set_bit(self.summary, class / WORD_BITS);
+        }
+        node.store(word_of(index), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn replace(self, class: usize, index: PartitionIndex, instead: Link) {
+        let Some(node) = self.nodes.get(class).filter(|node| load(node) == word_of(index)) else {
+            return;
+        };
+        node.store(instead.map_or(0, word_of), Ordering::Relaxed);
+        if instead.is_none() && clear_bit(self.filled, class) == 0 {
+            clear_bit(self.summary, class / WORD_BITS);
+        }
+    }
+}
+
+/// The number of the first bit of word `at`, from its bit `from` on, that is set.
+#[inline]
+fn first_from(words: &[AtomicU64], at: usize, from: usize) -> Option<usize> {
+    let bits = load(words.get(at)?) & (u64::MAX << from);
+    let first = usize::try_from(bits.trailing_zeros()).ok()?;
+    (bits != 0).then(|| at.wrapping_mul(WORD_BITS).wrapping_add(first))
+}
+
+#[inline]
+fn set_bit(words: &[AtomicU64], bit: usize) {
+    if let Some(word) = words.get(bit / WORD_BITS) {
+        word.store(load(word) | 1 << (bit % WORD_BITS), Ordering::Relaxed);
+    }
+}
+
+/// Clears a bit, and returns what is left of its word.
+#[inline]
+fn clear_bit(words: &[AtomicU64], bit: usize) -> u64 {
+    let Some(word) = words.get(bit / WORD_BITS) else { return 0 };
+    let left = load(word) & !(1 << (bit % WORD_BITS));
+    word.store(left, Ordering::Relaxed);
+    left
+}
