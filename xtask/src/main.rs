@@ -1,5 +1,6 @@
 //! The commands of a checkout, run as `cargo xtask COMMAND`.
 
+mod bench;
 mod ci;
 mod command;
 mod demo;
@@ -24,6 +25,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Times what the crates do, against yardsticks in the same run
+    Bench(bench::Options),
     /// Runs every check and test there is, and says how each of them went
     Ci(ci::Options),
     /// Shows processes sharing a workspace, and one of them killed inside an allocation
@@ -38,6 +41,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench(options) => bench::run_all(&options),
         Command::Ci(options) => ci::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::Options;
 use crate::command::{cargo, output_of, run, run_tests};
 use crate::tally::Tally;
-use crate::{demo, fuzz, house, no_std, tools, vm};
+use crate::{bench, demo, fuzz, house, no_std, tools, vm};
 
 /// A named part of the whole.
 pub(super) struct Step {
@@ -37,6 +37,7 @@ pub(super) const STEPS: &[Step] = &[
         run: no_std_step,
     },
     Step { name: "fuzz", does: "no reader minds what the bytes are, in short", run: fuzz_step },
+    Step { name: "bench", does: "the benchmarks run, in short", run: bench_step },
     Step { name: "demo", does: "the demonstration loses nothing", run: demo_step },
     Step {
         name: "vm",
@@ -146,6 +147,10 @@ fn no_std_step(_: &Options) -> Result<Tally> {
 
 fn fuzz_step(_: &Options) -> Result<Tally> {
     fuzz::short()
+}
+
+fn bench_step(_: &Options) -> Result<Tally> {
+    bench::short()
 }
 
 fn demo_step(_: &Options) -> Result<Tally> {
