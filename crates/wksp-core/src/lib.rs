@@ -57,6 +57,7 @@ mod query;
 mod rebuild;
 mod restore;
 mod solo;
+mod sorted;
 mod tiling;
 mod usage;
 mod verify;

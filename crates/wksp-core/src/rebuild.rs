@@ -1,9 +1,10 @@
 //! Building the index anew from the records that have a tag.
 
-use wksp_treap::{Damage, GaddrRange, HEAP_PRIO_LIMIT, NIL, PartitionIndex, PartitionRecord};
+use wksp_treap::{Damage, GaddrRange, HEAP_PRIO_LIMIT, PartitionIndex};
 
 use crate::index::{Index, Parts};
 use crate::lock::Stranger;
+use crate::sorted::Sorted;
 use crate::tiling::Tiling;
 
 /// Why an index cannot be rebuilt. The records that have a tag are as they were.
@@ -63,8 +64,8 @@ impl From<Damage> for RebuildError {
 ///
 /// Costs O(n log n) in the number n of allocations, and O(m) in the number m of records.
 /// First it finds out whether that can be done, writing nothing but scratch links; then it does it.
-/// It uses no memory but the records, and terminates because each loop runs over the table or
-/// over the sorted permutation in it.
+/// It uses no memory but the records, and terminates because each loop runs over the table or over
+/// a chain in it, in as many steps as there are records.
 ///
 /// # Crash behaviour
 ///
@@ -92,12 +93,10 @@ pub(crate) fn rebuild(index: Index<'_>, seed: u32) -> Result<(), RebuildError> {
 
     let mut gap_lo = data.lo().get();
     let mut below = None;
-    for rank in 0..used.count {
-        let at = used.get(rank)?;
-        let record = table.get(at)?;
-        let range = index.range(at, record)?;
+    for item in used.iter() {
+        let (at, range) = item?;
         add_gap(index, gap_lo, range.lo().get())?;
-        record.clear_tree_links();
+        table.get(at)?.clear_tree_links();
         index.link(at, header.part_tail.get(), None)?;
         index.used().insert_between(at, below, None)?;
         below = Some(at);
@@ -121,9 +120,9 @@ fn add_gap(index: Index<'_>, lo: u64, hi: u64) -> Result<(), Damage> {
 fn check(index: Index<'_>, used: Sorted<'_>) -> Result<(), RebuildError> {
     let mut tiling = Tiling::new(index.data);
     let mut last = None;
-    for rank in 0..used.count {
-        let upper = used.get(rank)?;
-        let overlaps = tiling.add(index.range(upper, index.table.get(upper)?)?).is_err();
+    for item in used.iter() {
+        let (upper, range) = item?;
+        let overlaps = tiling.add(range).is_err();
         if let Some(lower) = last.filter(|_| overlaps) {
             return Err(RebuildError::Overlap { lower, upper });
         }
@@ -134,92 +133,6 @@ fn check(index: Index<'_>, used: Sorted<'_>) -> Result<(), RebuildError> {
         return Err(RebuildError::TooFewRecords { needed, part_max: index.table.len() });
     }
     Ok(())
-}
-
-/// The used records in ascending order of address, as a permutation in the scratch links.
-#[derive(Clone, Copy)]
-struct Sorted<'m> {
-    index: Index<'m>,
-    count: u32,
-}
-
-impl<'m> Sorted<'m> {
-    /// Collects the records that have a tag and sorts them.
-    fn of_used(index: Index<'m>) -> Result<Self, RebuildError> {
-        let mut slots = index.table.iter();
-        let mut count = 0_u32;
-        for (at, record) in index.table.iter() {
-            if record.tag().is_none() {
-                continue;
-            }
-            let (lo, hi) = record.bounds();
-            if GaddrRange::new(lo, hi).is_none_or(|range| !index.data.encloses(range)) {
-                return Err(RebuildError::BadRange { index: at, lo, hi });
-            }
-            if let Some((_, slot)) = slots.next() {
-                slot.set_scratch(Some(at));
-                count = count.saturating_add(1);
-            }
-        }
-        let sorted = Self { index, count };
-        sorted.heap_sort()?;
-        Ok(sorted)
-    }
-
-    /// The record at `rank`.
-    fn get(self, rank: u32) -> Result<PartitionIndex, Damage> {
-        let none = Damage::IndexOutOfRange { index: NIL, part_max: self.index.table.len() };
-        self.slot(rank)?.scratch().ok_or(none)
-    }
-
-    /// The record whose scratch link says which one is at `rank`.
-    fn slot(self, rank: u32) -> Result<&'m PartitionRecord, Damage> {
-        let none = Damage::IndexOutOfRange { index: rank, part_max: self.index.table.len() };
-        self.index.table.get(PartitionIndex::new(rank).ok_or(none)?)
-    }
-
-    /// Sorts in place: O(n log n) whatever the order, and bounded whatever the records hold.
-    fn heap_sort(self) -> Result<(), Damage> {
-        for top in (0..self.count / 2).rev() {
-            self.sift_down(top, self.count)?;
-        }
-        for end in (1..self.count).rev() {
-            self.swap(0, end)?;
-            self.sift_down(0, end)?;
-        }
-        Ok(())
-    }
-
-    /// Restores the heap below `top` among the ranks before `end`.
-    fn sift_down(self, mut top: u32, end: u32) -> Result<(), Damage> {
-        loop {
-            let first_child = u64::from(top).saturating_mul(2).saturating_add(1);
-            let mut largest = (self.lo(top)?, top);
-            for child in [first_child, first_child.saturating_add(1)] {
-                match u32::try_from(child) {
-                    Ok(child) if child < end => largest = largest.max((self.lo(child)?, child)),
-                    _ => break,
-                }
-            }
-            if largest.1 == top {
-                return Ok(());
-            }
-            self.swap(top, largest.1)?;
-            top = largest.1;
-        }
-    }
-
-    fn lo(self, rank: u32) -> Result<u64, Damage> {
-        Ok(self.index.table.get(self.get(rank)?)?.bounds().0)
-    }
-
-    fn swap(self, a: u32, b: u32) -> Result<(), Damage> {
-        let (a, b) = (self.slot(a)?, self.slot(b)?);
-        let link = a.scratch();
-        a.set_scratch(b.scratch());
-        b.set_scratch(link);
-        Ok(())
-    }
 }
 
 /// The heap priority of a record: anything that looks random will do, and every program honours

@@ -33,6 +33,14 @@ impl Cell64 {
         crate::crash_points::passed();
     }
 
+    /// Stores `value` if it is not what the cell holds.
+    #[inline]
+    pub fn change(&self, value: u64) {
+        if self.get() != value {
+            self.set(value);
+        }
+    }
+
     /// Stores `value` after every store before it in the program and before every one behind it.
     ///
     /// This is what makes a store a commit point: a process that is killed leaves all stores up to

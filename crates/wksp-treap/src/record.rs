@@ -154,7 +154,10 @@ impl PartitionRecord {
     /// Stores the heap priority, of which the low 30 bits count, and clears `in_same`.
     #[inline]
     pub fn set_heap_prio(&self, prio: u32) {
-        self.prio_and_in_same.set(prio % HEAP_PRIO_LIMIT);
+        let prio = prio % HEAP_PRIO_LIMIT;
+        if self.prio_and_in_same.get() != prio {
+            self.prio_and_in_same.set(prio);
+        }
     }
 
     #[inline]
@@ -192,10 +195,10 @@ impl PartitionRecord {
     /// neighbours.
     #[inline]
     pub fn clear_tree_links(&self) {
-        self.left.set(None);
-        self.right.set(None);
-        self.parent.set(None);
-        self.same.set(None);
+        self.left.change(None);
+        self.right.change(None);
+        self.parent.change(None);
+        self.same.change(None);
         if self.in_same() {
             self.set_in_same(false);
         }
@@ -204,11 +207,12 @@ impl PartitionRecord {
     /// Makes a record without a tag an idle one, in front of `next_idle` on the idle stack.
     #[inline]
     pub fn make_idle(&self, next_idle: Link) {
-        self.gaddr_lo.set(0);
-        self.gaddr_hi.set(0);
-        self.set_neighbours(None, None);
+        self.gaddr_lo.change(0);
+        self.gaddr_hi.change(0);
+        self.prev.change(None);
+        self.next.change(None);
         self.clear_tree_links();
-        self.parent.set(next_idle);
+        self.parent.change(next_idle);
     }
 
     /// Makes a record of a workspace that is being formatted one of zeros, idle but for its place

@@ -1,0 +1,149 @@
+//! The used records in order of address, as a chain through their scratch links.
+
+use wksp_treap::{Damage, GaddrRange, Link, PartitionIndex, PartitionRecord};
+
+use crate::index::Index;
+use crate::rebuild::RebuildError;
+
+/// The used records in ascending order of address.
+///
+/// The chain lies in memory that others can write, so it is followed for as many steps as there are
+/// records in it, and may lead anywhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Sorted<'m> {
+    index: Index<'m>,
+    first: Link,
+    count: u32,
+}
+
+/// There are fewer than 2^32 records, and each bin has at least twice as many runs as the last.
+const BINS: usize = 33;
+/// A record takes part in one merge for each bin.
+const STEPS_EACH: u64 = 40;
+
+impl<'m> Sorted<'m> {
+    /// Collects the records that have a tag and sorts them, writing scratch links only.
+    ///
+    /// A merge sort of what is in order already: records that were handed out one behind the other
+    /// take no more than one look at each. O(n log n) at worst in the number n of allocations.
+    pub(crate) fn of_used(index: Index<'m>) -> Result<Self, RebuildError> {
+        let steps = u64::from(index.table.len()).saturating_mul(STEPS_EACH);
+        let mut merging = Merging { index, bins: [None; BINS], steps };
+        let mut count = 0_u32;
+        // The run that is growing: its first and last record, and the address of the last.
+        let mut run: Option<(PartitionIndex, &PartitionRecord, u64)> = None;
+        for (at, record) in index.table.iter() {
+            if record.tag().is_none() {
+                continue;
+            }
+            let (lo, hi) = record.bounds();
+            if GaddrRange::new(lo, hi).is_none_or(|range| !index.data.encloses(range)) {
+                return Err(RebuildError::BadRange { index: at, lo, hi });
+            }
+            count = count.saturating_add(1);
+            record.set_scratch(None);
+            run = match run {
+                Some((first, last, last_lo)) if last_lo <= lo => {
+                    last.set_scratch(Some(at));
+                    Some((first, record, lo))
+                }
+                run => {
+                    if let Some((first, ..)) = run {
+                        merging.add(first)?;
+                    }
+                    Some((at, record, lo))
+                }
+            };
+        }
+        let first = merging.finish(run.map(|(first, ..)| first))?;
+        Ok(Self { index, first, count })
+    }
+
+    /// The records in order; the last item is the damage if the chain breaks.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Result<(PartitionIndex, GaddrRange), Damage>> {
+        let Self { index, mut first, count } = self;
+        (0..count).map_while(move |_| {
+            let at = first?;
+            let read = || {
+                let record = index.table.get(at)?;
+                Ok((record.scratch(), index.range(at, record)?))
+            };
+            Some(match read() {
+                Ok((next, range)) => {
+                    first = next;
+                    Ok((at, range))
+                }
+                Err(damage) => {
+                    first = None;
+                    Err(damage)
+                }
+            })
+        })
+    }
+}
+
+/// A merge sort under way: bin i holds a chain of 2^i runs, or nothing.
+struct Merging<'m> {
+    index: Index<'m>,
+    bins: [Link; BINS],
+    /// So many records may still be passed, whatever the links say.
+    steps: u64,
+}
+
+impl Merging<'_> {
+    /// Adds a run.
+    fn add(&mut self, first: PartitionIndex) -> Result<(), Damage> {
+        let mut run = first;
+        for bin in 0..BINS {
+            let Some(earlier) = self.bins.get_mut(bin).and_then(Option::take) else {
+                if let Some(bin) = self.bins.get_mut(bin) {
+                    *bin = Some(run);
+                }
+                return Ok(());
+            };
+            run = self.merge(earlier, run)?;
+        }
+        Err(Damage::EndlessWalk { index: first })
+    }
+
+    /// The chain of all runs and a last one.
+    fn finish(mut self, last: Link) -> Result<Link, Damage> {
+        let mut all = last;
+        for bin in 0..BINS {
+            let Some(earlier) = self.bins.get_mut(bin).and_then(Option::take) else { continue };
+            all = Some(match all {
+                Some(all) => self.merge(earlier, all)?,
+                None => earlier,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Makes one chain of two that are in order.
+    fn merge(&mut self, a: PartitionIndex, b: PartitionIndex) -> Result<PartitionIndex, Damage> {
+        let table = self.index.table;
+        let (a_record, b_record) = (table.get(a)?, table.get(b)?);
+        // What comes next is `lower`; `upper` waits.
+        let (mut lower, mut upper) = ((a, a_record), (b, b_record));
+        if b_record.bounds().0 < a_record.bounds().0 {
+            (lower, upper) = (upper, lower);
+        }
+        let first = lower.0;
+        let mut upper_lo = upper.1.bounds().0;
+        loop {
+            self.steps = self.steps.checked_sub(1).ok_or(Damage::EndlessWalk { index: lower.0 })?;
+            let Some(next) = lower.1.scratch() else {
+                lower.1.set_scratch(Some(upper.0));
+                return Ok(first);
+            };
+            let record = table.get(next)?;
+            let next_lo = record.bounds().0;
+            if next_lo <= upper_lo {
+                lower = (next, record);
+            } else {
+                lower.1.set_scratch(Some(upper.0));
+                (lower, upper, upper_lo) = (upper, (next, record), next_lo);
+            }
+        }
+    }
+}
