@@ -93,6 +93,11 @@ impl<'h> Hints<'h> {
         self.sizes.set(self.sizes.class(bytes), index);
     }
 
+    /// Forgets all nodes of the free treap.
+    pub(crate) fn forget_sizes(&self) {
+        self.sizes.clear();
+    }
+
     /// Forgets a node of `bytes` bytes, in favour of another or none.
     #[inline]
     pub(crate) fn forget_size(&self, bytes: u64, index: PartitionIndex, instead: Link) {
@@ -237,6 +242,21 @@ impl Sizes<'_> {
         let at = first_from(self.summary, word, from % WORD_BITS)
             .or_else(|| words.find_map(|word| first_from(self.summary, word, 0)))?;
         first_from(self.filled, at, 0)
+    }
+
+    /// Looks only at classes that have a node.
+    fn clear(self) {
+        for at in 0..self.filled.len() {
+            while let Some(class) = first_from(self.filled, at, 0) {
+                if let Some(node) = self.nodes.get(class) {
+                    node.store(0, Ordering::Relaxed);
+                }
+                clear_bit(self.filled, class);
+            }
+        }
+        for word in self.summary {
+            word.store(0, Ordering::Relaxed);
+        }
     }
 
     #[inline]

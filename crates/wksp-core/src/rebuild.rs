@@ -82,6 +82,7 @@ pub(crate) fn rebuild(index: Index<'_>, seed: u32) -> Result<(), RebuildError> {
     header.part_head.set(None);
     header.part_tail.set(None);
     header.idle_top.set(None);
+    index.hints.forget_sizes();
     // From the last to the first, so that the stack hands them out in ascending order.
     for at in table.indices().rev() {
         let record = table.get(at)?;

@@ -24,23 +24,66 @@ const STEPS_EACH: u64 = 40;
 impl<'m> Sorted<'m> {
     /// Collects the records that have a tag and sorts them, writing scratch links only.
     ///
-    /// A merge sort of what is in order already: records that were handed out one behind the other
-    /// take no more than one look at each. O(n log n) at worst in the number n of allocations.
+    /// The partition list has them in order, unless it is damaged: then O(n) in the number n of
+    /// allocations, and else O(n log n). Besides, every record is looked at.
     pub(crate) fn of_used(index: Index<'m>) -> Result<Self, RebuildError> {
+        let mut count = 0_u32;
+        for (at, record) in index.table.iter() {
+            if record.tag().is_some() {
+                let (lo, hi) = record.bounds();
+                if GaddrRange::new(lo, hi).is_none_or(|range| !index.data.encloses(range)) {
+                    return Err(RebuildError::BadRange { index: at, lo, hi });
+                }
+                count = count.saturating_add(1);
+            }
+        }
+        let first = match Self::chain_as_listed(index, count) {
+            Some(first) => first,
+            None => Self::merge_sort(index)?,
+        };
+        Ok(Self { index, first, count })
+    }
+
+    /// Chains the `count` used records as the partition list has them, `None` if it lacks some.
+    ///
+    /// Whatever the list is, records of ascending addresses are different ones.
+    fn chain_as_listed(index: Index<'m>, count: u32) -> Option<Link> {
+        let (mut first, mut last): (Link, Option<(&PartitionRecord, u64)>) = (None, None);
+        let (mut link, mut left_to_find) = (index.header.part_head.get(), count);
+        for _ in 0..index.table.len() {
+            if left_to_find == 0 {
+                break;
+            }
+            let at = link?;
+            let record = index.table.get(at).ok()?;
+            link = record.next();
+            if record.tag().is_none() {
+                continue;
+            }
+            let (lo, _) = record.bounds();
+            match last {
+                None => first = Some(at),
+                Some((last, last_lo)) if last_lo < lo => last.set_scratch(Some(at)),
+                Some(_) => return None,
+            }
+            record.set_scratch(None);
+            last = Some((record, lo));
+            left_to_find = left_to_find.checked_sub(1)?;
+        }
+        (left_to_find == 0).then_some(first)
+    }
+
+    /// Chains the used records by merging runs that are in order already.
+    fn merge_sort(index: Index<'m>) -> Result<Link, Damage> {
         let steps = u64::from(index.table.len()).saturating_mul(STEPS_EACH);
         let mut merging = Merging { index, bins: [None; BINS], steps };
-        let mut count = 0_u32;
         // The run that is growing: its first and last record, and the address of the last.
         let mut run: Option<(PartitionIndex, &PartitionRecord, u64)> = None;
         for (at, record) in index.table.iter() {
             if record.tag().is_none() {
                 continue;
             }
-            let (lo, hi) = record.bounds();
-            if GaddrRange::new(lo, hi).is_none_or(|range| !index.data.encloses(range)) {
-                return Err(RebuildError::BadRange { index: at, lo, hi });
-            }
-            count = count.saturating_add(1);
+            let (lo, _) = record.bounds();
             record.set_scratch(None);
             run = match run {
                 Some((first, last, last_lo)) if last_lo <= lo => {
@@ -55,8 +98,7 @@ impl<'m> Sorted<'m> {
                 }
             };
         }
-        let first = merging.finish(run.map(|(first, ..)| first))?;
-        Ok(Self { index, first, count })
+        merging.finish(run.map(|(first, ..)| first))
     }
 
     /// The records in order; the last item is the damage if the chain breaks.
