@@ -1,6 +1,7 @@
 //! All benchmarks in one run, and the picture that docs/performance.md shows.
 
 mod picture;
+mod recording;
 
 use std::fs;
 
@@ -39,6 +40,7 @@ pub(crate) fn run_all(options: &Options) -> Result<()> {
     if let Some(directory) = figures.parent() {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {directory:?}"))?;
     }
+    let recorded = (!options.short).then(recording::of_a_compiler).transpose()?;
     let mut bench = cargo(["run", "--release", "-p", "wksp-bench", "--", "--json"]);
     bench.arg(&figures);
     if options.short {
@@ -46,6 +48,9 @@ pub(crate) fn run_all(options: &Options) -> Result<()> {
     }
     if options.large {
         bench.arg("--large");
+    }
+    if let Some(recorded) = recorded {
+        bench.arg("--trace").arg(recorded);
     }
     run(&mut bench)?;
     println!("The figures are in {}.", figures.display());
