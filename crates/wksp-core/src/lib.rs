@@ -49,6 +49,7 @@ mod guard;
 mod header;
 mod hints;
 mod index;
+mod listed;
 mod lock;
 mod memory;
 mod name;
@@ -71,6 +72,7 @@ pub use geometry::{
 };
 pub use guard::{Guard, LockError, Repair, Salvage};
 pub use header::MAGIC;
+pub use listed::{Listed, ListedRecords};
 pub use lock::{Holder, OwnerId, Party, Sighting, Stranger, Verdict};
 pub use memory::{Block, Memory, Misaligned, OutsideData};
 pub use name::{NAME_BYTES_MAX, Name, NameError};

@@ -50,6 +50,46 @@ fn damage(image: &mut [u8], rng: &mut Rng) {
     image[at..at + bytes].copy_from_slice(&value.to_le_bytes()[..bytes]);
 }
 
+#[test]
+fn the_list_can_be_shown_whatever_is_in_it() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let mut rng = Rng::new(31);
+    let image = lived_in(memory, &mut rng);
+    memory.copy_in(0, &image).unwrap();
+    let workspace = Workspace::join(memory, Heir).unwrap();
+    let partitions: Vec<_> = workspace.lock().unwrap().partitions().map(Result::unwrap).collect();
+    let salvage = workspace.salvage().unwrap();
+    let listed: Vec<_> = salvage.listed().map(Result::unwrap).collect();
+    assert_eq!(listed.len(), partitions.len());
+    let mut before = None;
+    for (listed, partition) in listed.iter().zip(&partitions) {
+        let range = (partition.range.lo().get(), partition.range.hi().get());
+        assert_eq!((listed.index, listed.tag), (partition.index, partition.tag));
+        assert_eq!(((listed.lo, listed.hi), listed.prev), (range, before));
+        before = Some(listed.index);
+    }
+    assert_eq!(salvage.listed_tail(), before);
+    drop(salvage);
+    // A list that goes round in a ring ends after as many records as there are.
+    let (head, tail) = (listed[0].index.get(), listed[listed.len() - 1].index.get());
+    let tail_next = 128 + 64 * tail as usize + 32;
+    memory.copy_in(tail_next, &head.to_le_bytes()).unwrap();
+    assert_eq!(workspace.salvage().unwrap().listed().count() as u64, RECORDS);
+    let mut ends = 0;
+    for _ in 0..2000 {
+        let mut damaged = image.clone();
+        damage(&mut damaged, &mut rng);
+        memory.copy_in(0, &damaged).unwrap();
+        let salvage = workspace.salvage().unwrap();
+        let listed: Vec<_> = salvage.listed().collect();
+        assert!(listed.len() as u64 <= RECORDS);
+        assert!(listed.iter().rev().skip(1).all(Result::is_ok), "it goes on behind damage");
+        ends += usize::from(listed.last().is_some_and(Result::is_err));
+    }
+    assert!(ends > 0, "no link led out of the table");
+}
+
 /// The bytes of `part_head` in the header.
 const LIST_HEAD: std::ops::Range<usize> = 88..92;
 
