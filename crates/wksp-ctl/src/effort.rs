@@ -26,7 +26,7 @@ const DRAWN_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Effort {
     threads: NonZeroUsize,
     is_shown: bool,
-    interrupt: Interrupt,
+    interrupt: &'static Interrupt,
     /// The threads that draw bars, of work that may have ended.
     painters: RefCell<Vec<JoinHandle<()>>>,
 }
@@ -41,7 +41,7 @@ struct Amounts {
 impl Effort {
     /// Work on so many threads.
     pub(crate) fn new(session: &Session<'_>, threads: NonZeroUsize) -> Result<Self, Failure> {
-        let interrupt = Interrupt::new().map_err(|error| {
+        let interrupt = Interrupt::get().map_err(|error| {
             Failure::io("cannot take care of Ctrl-C", &error, "see `ulimit -n` and try again")
         })?;
         let is_shown = session.shows_progress() && io::stderr().is_terminal();
@@ -87,7 +87,7 @@ impl Effort {
 
     /// The signals that end it.
     pub(crate) const fn interrupt(&self) -> &Interrupt {
-        &self.interrupt
+        self.interrupt
     }
 }
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
@@ -35,8 +35,21 @@ impl Drop for Held<'_> {
 }
 
 impl Interrupt {
-    /// Takes over what the signals do, for as long as the process lives.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Takes over what the signals do, for as long as the process lives; several commands share it.
+    ///
+    /// Were there one for each, the first would end the process while the second keeps them back.
+    pub(crate) fn get() -> io::Result<&'static Self> {
+        static ONLY: OnceLock<Interrupt> = OnceLock::new();
+        match ONLY.get() {
+            Some(only) => Ok(only),
+            None => {
+                let new = Self::new()?;
+                Ok(ONLY.get_or_init(|| new))
+            }
+        }
+    }
+
+    fn new() -> io::Result<Self> {
         let (asked, ends) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
         let (wake, waker) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
