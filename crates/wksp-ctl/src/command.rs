@@ -4,15 +4,17 @@
 mod address_list;
 mod alloc;
 mod check;
-mod checkpt;
+pub(crate) mod checkpt;
 mod checkpt_verify;
 mod doctor;
 mod extract;
 mod fill;
 mod free;
 mod get;
-mod host;
+pub(crate) mod host;
 mod inspect;
+mod legacy;
+mod links;
 mod ls;
 mod new;
 mod numa;
@@ -21,7 +23,7 @@ mod plan;
 mod put;
 mod rebuild;
 mod reset;
-mod restore;
+pub(crate) mod restore;
 mod rm;
 mod show;
 mod tag;
@@ -32,6 +34,7 @@ mod r#where;
 
 use clap::Subcommand;
 
+pub(crate) use self::new::make_directory;
 use crate::failure::Failure;
 use crate::output::Outcome;
 use crate::session::Session;
@@ -66,6 +69,8 @@ pub(crate) enum Command {
     Plan(plan::Args),
     Host(host::Args),
     Doctor(doctor::Args),
+    Links(links::Args),
+    Legacy(legacy::Args),
 }
 
 /// A command whose arguments are valid in themselves.
@@ -105,6 +110,8 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Host(args) => args.name(),
             Self::Doctor(_) => "doctor",
+            Self::Links(_) => "links",
+            Self::Legacy(_) => "legacy",
         }
     }
 
@@ -138,6 +145,8 @@ impl Command {
             Self::Plan(args) => Box::new(args.plan()?),
             Self::Host(args) => args.plan()?,
             Self::Doctor(args) => Box::new(args),
+            Self::Links(args) => Box::new(args),
+            Self::Legacy(args) => return Err(args.misplaced()),
         })
     }
 }

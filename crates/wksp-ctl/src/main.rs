@@ -9,6 +9,7 @@
 //!
 //! It runs in two stages: what was typed ([`typed`]) becomes a plan that is valid in itself, and
 //! only then anything is looked up or changed ([`command`], one file per command).
+//! Called by the name of one of the tools that were there before, it is that tool ([`legacy`]).
 //! A command prints nothing itself: it returns a report, which becomes text or JSON, and perhaps a
 //! [`failure`], which becomes a line of cause, a line of remedy and an exit code.
 
@@ -21,6 +22,7 @@ mod effort;
 mod extent;
 mod failure;
 mod interrupt;
+mod legacy;
 mod machine;
 mod moment;
 mod near;
@@ -52,6 +54,9 @@ use crate::typed::Parsed;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(ended) = legacy::called(&arguments) {
+        return ended;
+    }
     match typed::parse(&arguments) {
         Parsed::Run(typed) => {
             let output = Output::new(typed.global.json, typed.command.name());

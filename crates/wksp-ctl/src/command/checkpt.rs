@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use nix::unistd::getuid;
 use serde::Serialize;
-use wksp_checkpt::{Control, Protection, Provenance, Style, WriteError, WriteOptions, Written};
+use wksp_checkpt::{
+    Control, Protection, Provenance, Style, Text, WriteError, WriteOptions, Written,
+};
 use wksp_core::{Guard, Name, Tag};
 use wksp_shmem::ProcessParty;
 
@@ -74,7 +76,7 @@ pub(crate) struct Plan {
     threads: NonZeroUsize,
     /// `None` for all.
     tags: Option<Vec<Tag>>,
-    info: String,
+    info: Text,
     mode: u32,
     digest: bool,
 }
@@ -111,7 +113,7 @@ impl Args {
             style,
             threads: value::threads(self.threads.as_deref())?,
             tags: Some(tags).filter(|tags| !tags.is_empty()),
-            info: self.info,
+            info: self.info.into(),
             mode: value::mode(&self.mode)?,
             digest: !self.no_digest,
         })
@@ -168,6 +170,18 @@ impl super::Plan for Plan {
 }
 
 impl Plan {
+    /// Everything in a workspace, in a style without levels.
+    pub(crate) fn of_all(
+        name: Name,
+        to: Destination,
+        style: Style,
+        info: Text,
+        mode: u32,
+    ) -> Result<Self, Failure> {
+        let threads = value::threads(None)?;
+        Ok(Self { name, to, style, threads, tags: None, info, mode, digest: true })
+    }
+
     fn write(
         &self,
         guard: &Guard<'_, '_, ProcessParty>,
@@ -200,7 +214,7 @@ impl Plan {
             host: short(host.trim().to_owned()).into(),
             path: path.as_os_str().as_bytes().to_vec().into(),
             build_info: concat!("wksp-ctl ", env!("CARGO_PKG_VERSION")).into(),
-            user_info: self.info.as_str().into(),
+            user_info: self.info.clone(),
             ..Provenance::now()
         }
     }

@@ -10,6 +10,8 @@ mod status;
 
 use clap::Subcommand;
 
+pub(crate) use self::init::Account;
+pub(crate) use self::reserve::check_room;
 use super::Plan;
 use crate::failure::Failure;
 

@@ -146,7 +146,7 @@ impl Plan {
 /// Makes the directory for normal pages where the user has chosen the base directory.
 ///
 /// Elsewhere that it is missing means that something is not mounted.
-pub(super) fn make_directory(session: &Session<'_>, page_size: PageSize) -> Result<(), Failure> {
+pub(crate) fn make_directory(session: &Session<'_>, page_size: PageSize) -> Result<(), Failure> {
     let base = session.base()?;
     let chosen = matches!(base.source(), BaseSource::Flag | BaseSource::Environment);
     let path = base.directory_path(page_size);

@@ -159,6 +159,12 @@ enum Target<'p> {
 }
 
 impl Plan {
+    /// Over whatever is in the workspace, without asking.
+    pub(crate) fn over(name: Name, from: SourceName, seed: Option<u32>) -> Result<Self, Failure> {
+        let threads = value::threads(None)?;
+        Ok(Self { name, from, create: None, seed, threads, yes: true })
+    }
+
     /// Finds the workspace, and asks whether what is in it may go.
     fn target(&self, session: &Session<'_>) -> Result<Target<'_>, Failure> {
         let name = &self.name;

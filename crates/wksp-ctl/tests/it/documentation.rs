@@ -83,6 +83,7 @@ fn every_field_is_documented() {
         run(&["where", "placed"]);
     }
     run(&["rm", "demo"]);
+    run(&["links", bench.path().to_str().unwrap()]);
     for line in bench.run(["show", "demo", "--json"]).stderr.lines() {
         fields(&serde_json::from_str(line).unwrap(), &mut names);
     }

@@ -2,7 +2,7 @@
 
 use crate::bench::{Ran, tool};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 29] = [
     "new",
     "ls",
     "rm",
@@ -30,6 +30,8 @@ const COMMANDS: [&str; 27] = [
     "plan",
     "host",
     "doctor",
+    "links",
+    "legacy",
 ];
 
 const HOST_COMMANDS: [&str; 6] = ["init", "fini", "reserve", "release", "status", "reset"];

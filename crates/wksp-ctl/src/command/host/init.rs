@@ -49,13 +49,13 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Plan {
     mode: u32,
-    owner: Option<Owner>,
+    owner: Option<Account>,
     normal_max: Option<u64>,
 }
 
 /// A user and perhaps a group, as they were typed.
 #[derive(Debug)]
-struct Owner {
+pub(crate) struct Account {
     user: String,
     group: Option<String>,
 }
@@ -73,7 +73,7 @@ impl Args {
                     "name a user, or a user and a group, as in `--owner root:root`",
                 ));
             }
-            Ok(Owner { user: user.to_owned(), group: group.map(str::to_owned) })
+            Ok(Account { user: user.to_owned(), group: group.map(str::to_owned) })
         });
         Ok(Plan {
             mode: value::directory_mode(&self.mode)?,
@@ -87,7 +87,7 @@ impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let base = session.host_path().path;
         let (uid, gid) = match &self.owner {
-            Some(owner) => owner.find()?,
+            Some(account) => account.find()?,
             None => (geteuid(), getegid()),
         };
         let mut options =
@@ -180,9 +180,15 @@ impl Plan {
     }
 }
 
-impl Owner {
+impl Account {
+    /// A user, which if empty is the one who runs this, and a group, which if empty is that user's.
+    pub(crate) fn new(user: &str, group: &str) -> Self {
+        let user = if user.is_empty() { geteuid().to_string() } else { user.to_owned() };
+        Self { user, group: Some(group.to_owned()).filter(|group| !group.is_empty()) }
+    }
+
     /// Looks up the numbers.
-    fn find(&self) -> Result<(Uid, Gid), Failure> {
+    pub(crate) fn find(&self) -> Result<(Uid, Gid), Failure> {
         let (uid, primary) = self.user()?;
         let gid = match &self.group {
             Some(group) => find_group(group)?,

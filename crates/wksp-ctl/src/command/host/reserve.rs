@@ -49,41 +49,39 @@ impl super::Plan for Plan {
         let page_size = page_size(session)?;
         let pools = pools(&self.nodes, page_size)?;
         for pool in &pools {
-            self.check_room(pool)?;
+            check_room(pool, self.pages)?;
         }
         let reserve = |pool: &PagePool| PagePool::reserve(pool.node, page_size, self.pages);
         change_pools(&pools, reserve, not_granted)
     }
 }
 
-impl Plan {
-    /// Refuses what would take all memory of a node: the kernel gives as much as it can, and the
-    /// machine would be left with nothing to run on.
-    fn check_room(&self, pool: &PagePool) -> Result<(), Failure> {
-        let PagePool { node, page_size, .. } = *pool;
-        let Ok(memory) = NodeMemory::of(node) else { return Ok(()) };
-        let more = self.pages.saturating_sub(pool.reserved());
-        let most = memory.available_bytes.checked_div(page_size.bytes()).unwrap_or(0);
-        if more <= most {
-            return Ok(());
-        }
-        let at_most = pool.reserved().saturating_add(most);
-        let bytes = Human(memory.available_bytes);
-        Err(Failure::new(
-            Kind::NoRoom,
-            format_args!(
-                "node {node} has {bytes} to spare, too little for {} more: nothing was reserved",
-                Pages(more, page_size)
-            ),
-            match at_most {
-                0 => "free some memory; `wksp-ctl numa` shows what nodes have".to_owned(),
-                _ => format!(
-                    "it has room for `wksp-ctl host reserve --page-size {page_size} --pages \
-                     {at_most} --node {node}`"
-                ),
-            },
-        ))
+/// Refuses what would take all memory of a node: the kernel gives as much as it can, and the
+/// machine would be left with nothing to run on.
+pub(crate) fn check_room(pool: &PagePool, pages: u64) -> Result<(), Failure> {
+    let PagePool { node, page_size, .. } = *pool;
+    let Ok(memory) = NodeMemory::of(node) else { return Ok(()) };
+    let more = pages.saturating_sub(pool.reserved());
+    let most = memory.available_bytes.checked_div(page_size.bytes()).unwrap_or(0);
+    if more <= most {
+        return Ok(());
     }
+    let at_most = pool.reserved().saturating_add(most);
+    let bytes = Human(memory.available_bytes);
+    Err(Failure::new(
+        Kind::NoRoom,
+        format_args!(
+            "node {node} has {bytes} to spare, too little for {} more: nothing was reserved",
+            Pages(more, page_size)
+        ),
+        match at_most {
+            0 => "free some memory; `wksp-ctl numa` shows what nodes have".to_owned(),
+            _ => format!(
+                "it has room for `wksp-ctl host reserve --page-size {page_size} --pages \
+                 {at_most} --node {node}`"
+            ),
+        },
+    ))
 }
 
 /// The page size that was asked for, which has to be one that is reserved.
