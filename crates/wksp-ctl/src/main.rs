@@ -8,12 +8,14 @@
 //! ```
 //!
 //! It runs in two stages: what was typed ([`typed`]) becomes a plan that is valid in itself, and
-//! only then anything is looked up or changed ([`command`], one file per command).
+//! only then anything is looked up or changed ([`command`], one file per command); so also where
+//! several commands are typed ([`chain`]).
 //! Called by the name of one of the tools that were there before, it is that tool ([`legacy`]).
 //! A command prints nothing itself: it returns a report, which becomes text or JSON, and perhaps a
 //! [`failure`], which becomes a line of cause, a line of remedy and an exit code.
 
 mod base_path;
+mod chain;
 mod command;
 mod confirm;
 mod cpu_list;
@@ -47,33 +49,7 @@ mod wrap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::failure::Failure;
-use crate::output::Output;
-use crate::session::Session;
-use crate::typed::Parsed;
-
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if let Some(ended) = legacy::called(&arguments) {
-        return ended;
-    }
-    match typed::parse(&arguments) {
-        Parsed::Run(typed) => {
-            let output = Output::new(typed.global.json, typed.command.name());
-            match run(*typed, &output) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(failure) => output.fail(&failure),
-            }
-        }
-        Parsed::Help(text) => Output::new(false, "help").help(&text),
-        Parsed::Wrong { json, failure } => Output::new(json, "").fail(&failure),
-    }
-}
-
-fn run(typed: typed::Typed, output: &Output) -> Result<(), Failure> {
-    let options = typed.global.plan()?;
-    let plan = typed.command.plan()?;
-    let session = Session::new(options, output);
-    let outcome = plan.run(&session)?;
-    output.finish(outcome)
+    legacy::called(&arguments).unwrap_or_else(|| chain::run(&arguments))
 }

@@ -19,6 +19,9 @@ powers of 1000. Numbers are decimal, or hexadecimal after 0x. An ADDRESS is NAME
 Where workspaces are: --base DIR, else $FD_SHMEM_PATH, else /mnt/.fd if it is there, else
 /dev/shm/wksp-UID, which is made on first use.
 
+Several commands go into one call with a plain + between them. All are checked before the first one
+runs, and the first that fails is the last. Options before the first one hold for all.
+
 Exit codes:
   0  done
   1  failed

@@ -29,7 +29,7 @@ impl Args {
         let Self { name, words } = self;
         let dots = if words.is_empty() { "" } else { " ..." };
         Failure::usage(
-            format_args!("`{COMMAND} {name}` can have no options before it"),
+            format_args!("`{COMMAND} {name}` can neither have options before it nor follow `+`"),
             format_args!(
                 "call `wksp-ctl {COMMAND} {name}{dots}`; FD_SHMEM_PATH names the base directory"
             ),

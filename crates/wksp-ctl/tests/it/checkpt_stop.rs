@@ -80,6 +80,28 @@ fn ctrl_c_leaves_no_file_and_a_sound_workspace() {
 }
 
 #[test]
+fn ctrl_c_is_for_the_command_of_a_chain_that_runs() {
+    let bench = large();
+    let [first, second] = ["first", "second"].map(|name| path(&bench, name));
+    let terminal = openpty(None, None).unwrap();
+    let mut screen = File::from(terminal.master);
+    // The first one has nothing to write, and so no time to draw a bar.
+    let mut command = bench.command(["checkpt", "demo", &first, "--tag", "99", "+", "checkpt"]);
+    command.args(["demo", &second, "--style", "zstd", "--level", "22", "+", "ls"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(terminal.slave).spawn().unwrap();
+    drop(command);
+    let mut seen = wait_for_progress(&mut screen);
+    signal(&child, Signal::SIGINT);
+    let _ = screen.read_to_string(&mut seen);
+    let mut results = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut results).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{seen}");
+    assert!(seen.contains("command 2 of 3") && seen.contains("interrupted"), "{seen}");
+    assert!(results.contains("first") && !results.contains("NAME"), "{results}");
+    assert!(fs::exists(&first).unwrap() && !fs::exists(&second).unwrap());
+}
+
+#[test]
 fn there_is_no_bar_where_nobody_wants_one() {
     let bench = large();
     for option in ["--quiet", "-q", "--json"] {
