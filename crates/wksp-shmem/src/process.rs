@@ -273,7 +273,12 @@ impl Patience {
             self.evidence = Some(Evidence::new(sighting));
             self.progressed = elapsed;
         }
-        let is_due = elapsed >= self.next_search;
+        let patience = party.options.patience;
+        let is_stuck = elapsed.saturating_sub(self.progressed) >= patience;
+        let is_over = is_stuck || elapsed >= patience.saturating_mul(PATIENCE_MAX);
+        // Where a search takes long there are few, and what stood against the last one, such as a
+        // child that another thread was just forking, may be gone: so nobody gives up without one.
+        let is_due = is_over || elapsed >= self.next_search;
         if is_due && (elapsed >= EARLY || !liveness::is_there(sighting.holder)) {
             let step = self.search(party);
             let cost = began.elapsed().saturating_sub(elapsed);
@@ -284,9 +289,7 @@ impl Patience {
                 return step;
             }
         }
-        let patience = party.options.patience;
-        let is_stuck = elapsed.saturating_sub(self.progressed) >= patience;
-        if is_stuck || elapsed >= patience.saturating_mul(PATIENCE_MAX) {
+        if is_over {
             return Step::GiveUp;
         }
         self.sleep = self.sleep.saturating_mul(2).clamp(SLEEP_MIN, SLEEP_MAX);

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Everything here is simple and slow, allocates freely and works on plain byte slices: nothing maps
-//! memory, takes a lock, or writes to a workspace.
+//! memory, or takes the lock of a workspace or writes to it.
 //! No input whatever makes it panic or hang, except where a function says so.
 
 pub mod checkpoint;
@@ -26,3 +26,4 @@ pub mod naive_v2;
 pub mod pattern;
 pub mod rng;
 pub mod skip;
+pub mod turn;

@@ -18,6 +18,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/wksp-shmem/src/lease.rs",
     "crates/wksp-shmem/src/mapping.rs",
     "crates/wksp-shmem/src/numa_calls.rs",
+    "crates/wksp-shmem/tests/it/foreign.rs",
     "crates/wksp-shmem/tests/it/fork.rs",
     "crates/wksp-shmem/tests/numa/system_calls.rs",
     "crates/wksp-shmem/tests/processes/quiet.rs",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::archive::Archive;
-use super::programs::{Installed, TEST_PROGRAMS, TestProgram, path_of};
+use super::programs::{Installed, TEST_PROGRAMS, TestProgram};
 
 /// The first process.
 const INIT: &str = include_str!("init.sh");
@@ -46,10 +46,10 @@ pub(super) fn image(
 /// Returns the lines of the script that run the tests.
 fn plan(programs: &[TestProgram], arguments: &[String]) -> String {
     let lines = programs.iter().map(|program| {
-        let mut words = vec!["run".to_owned(), program.name.to_owned(), "env".to_owned()];
+        let mut words = vec!["run".to_owned(), program.key(), "env".to_owned()];
         let settings = program.environment.iter();
         words.extend(settings.map(|(name, value)| quoted(&format!("{name}={value}"))));
-        words.push(format!("/{}", path_of(program.name)));
+        words.push(format!("/{}", program.path()));
         words.extend(program.arguments.iter().map(|argument| quoted(argument)));
         words.extend(arguments.iter().map(|argument| quoted(argument)));
         words.join(" ") + "\n"
@@ -75,8 +75,10 @@ mod tests {
             environment: &[("WKSP_X", "a b")],
         };
         let plan = plan(&[program("one"), program("other")], &["it's".to_owned()]);
-        let expected = "run one env 'WKSP_X=a b' /tests/one '--test-threads=1' 'it'\\''s'\n\
-                        run other env 'WKSP_X=a b' /tests/other '--test-threads=1' 'it'\\''s'\n";
+        let line = |key| {
+            format!("run {key} env 'WKSP_X=a b' /tests/{key} '--test-threads=1' 'it'\\''s'\n")
+        };
+        let expected = line("p/one") + &line("p/other");
         assert_eq!(plan, expected);
     }
 

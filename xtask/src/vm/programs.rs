@@ -18,9 +18,23 @@ pub(super) struct TestProgram {
     pub(super) environment: &'static [(&'static str, &'static str)],
 }
 
+impl TestProgram {
+    /// What tells it from all others.
+    pub(super) fn key(&self) -> String {
+        format!("{}/{}", self.package, self.name)
+    }
+
+    /// Where it is, without a slash in front.
+    pub(super) fn path(&self) -> String {
+        format!("tests/{}", self.key())
+    }
+}
+
 /// All of them, in the order in which they run.
 pub(super) const TEST_PROGRAMS: &[TestProgram] = &[
     TestProgram { package: "wksp-shmem", name: "numa", arguments: &[], environment: &[] },
+    // Here root may look at every process.
+    TestProgram { package: "wksp-shmem", name: "it", arguments: &[], environment: &[] },
     // What it says of a machine on which everything can be set up.
     TestProgram { package: "wksp-ctl", name: "it", arguments: &["doctor::"], environment: &[] },
 ];
@@ -46,8 +60,9 @@ pub(super) fn build() -> Result<Vec<Installed>> {
     }
     let tests = Artifacts::of(&mut command)?;
     let mut installed = Vec::new();
-    for TestProgram { package, name, .. } in TEST_PROGRAMS {
-        installed.push(Installed { from: tests.program(package, name)?, to: path_of(name) });
+    for program in TEST_PROGRAMS {
+        let from = tests.program(program.package, program.name)?;
+        installed.push(Installed { from, to: program.path() });
     }
     let tools = Artifacts::of(&mut cargo(["build", "--package", TOOL]))?;
     installed.push(Installed { from: tools.program(TOOL, TOOL)?, to: format!("bin/{TOOL}") });
@@ -61,11 +76,6 @@ pub(super) fn build() -> Result<Vec<Installed>> {
     installed.sort();
     installed.dedup();
     Ok(installed)
-}
-
-/// Where a test program is, without a slash in front.
-pub(super) fn path_of(name: &str) -> String {
-    format!("tests/{name}")
 }
 
 /// What Cargo said of each artifact.

@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 
 use super::machine::Machine;
-use super::programs::TEST_PROGRAMS;
+use super::programs::{TEST_PROGRAMS, TestProgram};
 use crate::tally::Tally;
 
 /// The exit status of `timeout` when it has ended what it ran.
@@ -22,7 +22,7 @@ pub(super) struct Verdict {
     /// The lines about nodes that have not been seen.
     undescribed: Vec<String>,
     /// The programs that have not ended.
-    unended: Vec<&'static str>,
+    unended: Vec<String>,
 }
 
 impl Verdict {
@@ -33,7 +33,7 @@ impl Verdict {
             token: token.to_owned(),
             tally: Tally::default(),
             undescribed: machine.self_description(),
-            unended: TEST_PROGRAMS.iter().map(|program| program.name).collect(),
+            unended: TEST_PROGRAMS.iter().map(TestProgram::key).collect(),
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
         let mut lines: Vec<String> = nodes.map(|line| format!("{line} 700 MiB free")).collect();
         for program in TEST_PROGRAMS {
             lines.push("test result: ok. 2 passed; 0 failed; 0 ignored".to_owned());
-            lines.push(format!("token {} ended with 0", program.name));
+            lines.push(format!("token {} ended with 0", program.key()));
         }
         lines
     }

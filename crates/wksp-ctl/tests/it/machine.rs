@@ -1,36 +1,20 @@
-//! What this machine has, by the kernel's own files; taking turns with it; and mounts that nobody
-//! else sees.
+//! What this machine has, by the kernel's own files, and mounts that nobody else sees.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use wksp_testkit::skip::skip;
+pub(crate) use wksp_testkit::turn::turn;
 
 const NODES: &str = "/sys/devices/system/node";
 /// The environment variable with which nothing may be lacking, as in machines made for such tests.
 const REQUIRE: &str = "WKSP_REQUIRE_NUMA";
-
-/// The only test at the moment that reserves, takes or counts pages, of all processes that do.
-pub(crate) struct Turn {
-    _process: MutexGuard<'static, ()>,
-    _machine: Flock<File>,
-}
-
-pub(crate) fn turn() -> Turn {
-    static TURN: Mutex<()> = Mutex::new(());
-    let process = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // A directory that is there anyway, and that everybody may open; other crates' tests take it too.
-    let machine = Flock::lock(File::open(NODES).unwrap(), FlockArg::LockExclusive).unwrap();
-    Turn { _process: process, _machine: machine }
-}
 
 /// Whether the machine is one made for such tests, where nobody else has anything.
 pub(crate) fn is_made_for_tests() -> bool {

@@ -1,27 +1,31 @@
-//! Forked children, and what programs in other languages do.
+//! Forked children.
 //!
 //! # Safety
 //!
 //! 1. A forked child only attaches, locks and ends itself by `_exit`: it touches no lock of the test
 //!    harness, and the C library keeps its allocator usable in the child.
-//! 2. Memory mapped here is never accessed.
-//! 3. A thread that is ended here has nothing that another one waits for.
-#![expect(unsafe_code, reason = "fork and mmap; see the paragraph above")]
+//! 2. A thread that is ended here has nothing that another one waits for.
+#![expect(unsafe_code, reason = "fork; see the paragraph above")]
 
 use std::fmt::Display;
-use std::fs::{self, OpenOptions};
-use std::num::NonZeroUsize;
+use std::fs;
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use wksp_core::{Align, LockError, Stranger, Tag};
 use wksp_shmem::{
-    BaseDir, Binding, HwlocTopology, Joined, Near, NodeIndex, Omission, PageSize,
-    PlacedRegionOptions, Placement, SharedWorkspace, WorkspaceOptions, joiners,
+    Binding, HwlocTopology, Joined, Near, NodeIndex, Omission, PageSize, PlacedRegionOptions,
+    Placement, SharedWorkspace, WorkspaceOptions, joiners,
 };
 
-use crate::scene::{Scene, impatient, name};
+use crate::scene::{Scene, impatient, name, on_each_page_size};
+
+on_each_page_size! {
+    a_forked_child_is_a_stranger_until_it_attaches_anew,
+    a_forked_childs_copy_of_a_guard_changes_nothing,
+    a_forked_childs_copy_of_a_guard_releases_nothing,
+    a_forked_child_shows_itself_and_leaves_its_parent_shown,
+}
 
 /// Runs `child` in a forked child and returns what it returned, up to 255.
 fn in_child(child: impl FnOnce() -> u8) -> i32 {
@@ -39,23 +43,13 @@ fn in_child(child: impl FnOnce() -> u8) -> i32 {
     }
 }
 
-/// Maps a region without showing it, and keeps it mapped until the process ends.
-pub(crate) fn map_as_a_c_program_does(base: &BaseDir, name: &str) -> usize {
-    let path = base.directory_path(PageSize::Normal).join(name);
-    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let bytes = NonZeroUsize::new(4096).unwrap();
-    // SAFETY: obligation 2, and a place of the kernel's choice.
-    let mapped = unsafe { mmap(None, bytes, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, &file, 0) };
-    mapped.unwrap().addr().get()
-}
-
 /// Runs `work` in a forked child whose first thread has ended, and waits for the child to end.
 pub(crate) fn in_headless_child(work: impl FnOnce() + Send + 'static) {
     // SAFETY: obligation 1, but that here the child ends with its last thread.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
             std::thread::spawn(work);
-            // SAFETY: obligation 3.
+            // SAFETY: obligation 2.
             unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
         }
         ForkResult::Parent { child } => {
@@ -64,9 +58,7 @@ pub(crate) fn in_headless_child(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-#[test]
-fn a_forked_child_is_a_stranger_until_it_attaches_anew() {
-    let scene = Scene::new();
+fn a_forked_child_is_a_stranger_until_it_attaches_anew(scene: &Scene) {
     let ours = scene.create("forked");
     let code = in_child(|| {
         if !matches!(ours.lock(), Err(LockError::Stranger(_))) {
@@ -93,9 +85,7 @@ fn is_refused<T>(outcome: Result<T, impl Display>) -> bool {
     outcome.is_err_and(|error| error.to_string() == Stranger.to_string())
 }
 
-#[test]
-fn a_forked_childs_copy_of_a_guard_changes_nothing() {
-    let scene = Scene::new();
+fn a_forked_childs_copy_of_a_guard_changes_nothing(scene: &Scene) {
     let ours = scene.create("unchanged");
     let mut guard = ours.lock().unwrap();
     let (tag, other) = (Tag::new(1).unwrap(), Tag::new(2).unwrap());
@@ -124,9 +114,7 @@ fn a_forked_childs_copy_of_a_guard_changes_nothing() {
     guard.free(gaddr).unwrap();
 }
 
-#[test]
-fn a_forked_childs_copy_of_a_guard_releases_nothing() {
-    let scene = Scene::new();
+fn a_forked_childs_copy_of_a_guard_releases_nothing(scene: &Scene) {
     let ours = scene.create("guarded");
     let guard = ours.lock().unwrap();
     let holder = scene.owner("guarded");
@@ -141,9 +129,7 @@ fn a_forked_childs_copy_of_a_guard_releases_nothing() {
     assert_eq!(scene.owner("guarded"), u64::MAX);
 }
 
-#[test]
-fn a_forked_child_shows_itself_and_leaves_its_parent_shown() {
-    let scene = Scene::new();
+fn a_forked_child_shows_itself_and_leaves_its_parent_shown(scene: &Scene) {
     let ours = scene.create("shown");
     let code = in_child(|| {
         let theirs = scene.attach("shown", impatient());

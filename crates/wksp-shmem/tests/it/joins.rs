@@ -6,7 +6,13 @@ use std::num::NonZeroUsize;
 use wksp_core::{Align, Tag};
 use wksp_shmem::{Joined, LockOptions, SharedWorkspace, WorkspaceOptions, unlink};
 
-use crate::scene::{Scene, name};
+use crate::scene::{Scene, name, on_each_page_size};
+
+on_each_page_size! {
+    a_region_is_mapped_once_and_unmapped_with_the_last_handle,
+    joins_are_found_by_name_and_by_address,
+    a_name_given_to_another_region_is_another_join,
+}
 
 /// How often this process maps a file.
 fn map_count(scene: &Scene, name: &str) -> usize {
@@ -15,27 +21,23 @@ fn map_count(scene: &Scene, name: &str) -> usize {
     maps.lines().filter(|line| line.ends_with(path.to_str().unwrap())).count()
 }
 
-#[test]
-fn a_region_is_mapped_once_and_unmapped_with_the_last_handle() {
-    let scene = Scene::new();
+fn a_region_is_mapped_once_and_unmapped_with_the_last_handle(scene: &Scene) {
     drop(scene.create("joined"));
-    assert_eq!(map_count(&scene, "joined"), 0);
+    assert_eq!(map_count(scene, "joined"), 0);
 
     let first = scene.attach("joined", LockOptions::default());
-    assert_eq!(map_count(&scene, "joined"), 1);
+    assert_eq!(map_count(scene, "joined"), 1);
     let more: Vec<_> = (0..10).map(|_| scene.attach("joined", LockOptions::default())).collect();
-    assert_eq!(map_count(&scene, "joined"), 1);
+    assert_eq!(map_count(scene, "joined"), 1);
     assert!(more.iter().all(|other| other.joined().address() == first.joined().address()));
     drop(first);
-    assert_eq!(map_count(&scene, "joined"), 1);
+    assert_eq!(map_count(scene, "joined"), 1);
     drop(more);
-    assert_eq!(map_count(&scene, "joined"), 0);
+    assert_eq!(map_count(scene, "joined"), 0);
     assert!(Joined::find_by_name(&name("joined"), None).is_none());
 }
 
-#[test]
-fn joins_are_found_by_name_and_by_address() {
-    let scene = Scene::new();
+fn joins_are_found_by_name_and_by_address(scene: &Scene) {
     let workspace = scene.create("found");
     let tag = Tag::new(1).unwrap();
     let gaddr = workspace.lock().unwrap().alloc(Align::BYTE, 64, tag).unwrap();
@@ -52,9 +54,7 @@ fn joins_are_found_by_name_and_by_address() {
     assert!(Joined::find_by_name(&name("lost"), None).is_none());
 }
 
-#[test]
-fn a_name_given_to_another_region_is_another_join() {
-    let scene = Scene::new();
+fn a_name_given_to_another_region_is_another_join(scene: &Scene) {
     let old = scene.create("renewed");
     unlink(&scene.base, &name("renewed"), None).unwrap();
     let new = scene.create("renewed");

@@ -15,8 +15,31 @@ use nix::unistd::{Pid, geteuid};
 use wksp_core::{Align, Holder, LockError, Repair, Tag};
 use wksp_shmem::{LockOptions, SharedWorkspace, WorkspaceOptions, describe, joiners, mappers};
 
-use crate::scene::{Scene, eventually, impatient, name, sees_everyone, skip};
-use crate::victim::{self, Victim};
+use crate::scene::{Scene, eventually, impatient, name, on_each_page_size, sees_everyone, skip};
+use crate::victim::Victim;
+
+on_each_page_size! {
+    the_lock_of_a_killed_process_is_taken_over,
+    a_waiter_notices_a_death_while_it_waits,
+    a_stopped_owner_is_waited_for,
+    an_owner_whose_first_thread_has_ended_is_waited_for,
+    a_process_that_does_not_map_the_region_is_not_the_owner,
+    the_id_of_a_thread_is_not_the_owner,
+    the_name_of_a_process_may_be_any_bytes,
+    a_process_that_has_given_up_root_recovers,
+    a_process_that_maps_the_region_unannounced_may_be_the_owner,
+    ids_that_no_process_can_have_are_dead,
+    our_own_id_with_nobody_inside_is_of_a_process_of_the_past,
+    our_own_id_with_a_thread_inside_is_waited_for,
+    of_many_threads_one_takes_over_our_own_id,
+    a_formatter_that_nobody_can_be_is_dead,
+    a_formatter_that_someone_may_be_is_waited_for,
+    presence_is_seen_by_others_and_ends_with_the_process,
+    an_owner_in_another_pid_namespace_is_waited_for,
+    an_unannounced_owner_in_another_pid_namespace_is_waited_for,
+    from_a_nested_pid_namespace_only_the_callers_word_rules_out_others,
+    from_a_nested_pid_namespace_a_joiner_that_has_left_proves_nothing,
+}
 
 fn dead(pid: u64) -> Holder {
     wksp_core::OwnerId::new(pid).map_or(Holder::Formatter, Holder::Owner)
@@ -35,21 +58,6 @@ fn is_busy(workspace: &SharedWorkspace, pid: u64) -> bool {
         Err(LockError::Busy { holder }) => holder == dead(pid),
         _ => false,
     }
-}
-
-/// A process of this kind runs its part in a pid namespace of its own, if the machine allows it.
-fn in_new_namespace(scene: &Scene, text: &str, part: &str) -> Option<Victim> {
-    let wrapper = ["unshare", "--pid", "--fork", "--kill-child"];
-    let allowed = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg("true")
-        .status()
-        .is_ok_and(|status| status.success());
-    if !allowed {
-        skip("this machine does not let this user make a pid namespace");
-        return None;
-    }
-    Some(Victim::of(&mut victim::command(scene, text, part, &wrapper)))
 }
 
 struct Bystander(Child);
@@ -71,17 +79,15 @@ impl Drop for Bystander {
     }
 }
 
-#[test]
-fn the_lock_of_a_killed_process_is_taken_over() {
-    let scene = Scene::new();
+fn the_lock_of_a_killed_process_is_taken_over(scene: &Scene) {
     let workspace = scene.create("killed");
     // A third one, so that the survivor is not the sole user of the region.
-    let mut third = Victim::start(&scene, "killed", "join");
+    let mut third = Victim::start(scene, "killed", "join");
     assert_eq!(third.hear(), "joined");
     let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
     for is_buried in [true, false] {
         let workspace = scene.attach("killed", options);
-        let mut victim = Victim::start(&scene, "killed", "hold");
+        let mut victim = Victim::start(scene, "killed", "hold");
         assert_eq!(victim.hear(), "locked");
         assert_eq!(scene.owner("killed"), u64::from(victim.pid()));
         if is_buried {
@@ -97,13 +103,11 @@ fn the_lock_of_a_killed_process_is_taken_over() {
     assert!(workspace.lock().unwrap().verify().is_clean());
 }
 
-#[test]
-fn a_waiter_notices_a_death_while_it_waits() {
-    let scene = Scene::new();
+fn a_waiter_notices_a_death_while_it_waits(scene: &Scene) {
     drop(scene.create("dying"));
     let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
     let workspace = scene.attach("dying", options);
-    let mut victim = Victim::start(&scene, "dying", "hold");
+    let mut victim = Victim::start(scene, "dying", "hold");
     assert_eq!(victim.hear(), "locked");
     let pid = u64::from(victim.pid());
     let (tell, hear) = std::sync::mpsc::channel();
@@ -124,12 +128,10 @@ fn a_waiter_notices_a_death_while_it_waits() {
     });
 }
 
-#[test]
-fn a_stopped_owner_is_waited_for() {
-    let scene = Scene::new();
+fn a_stopped_owner_is_waited_for(scene: &Scene) {
     drop(scene.create("stopped"));
     let workspace = scene.attach("stopped", impatient());
-    let mut victim = Victim::start(&scene, "stopped", "hold");
+    let mut victim = Victim::start(scene, "stopped", "hold");
     assert_eq!(victim.hear(), "locked");
     let pid = victim.pid();
     victim.signal(Signal::SIGSTOP);
@@ -144,29 +146,26 @@ fn a_stopped_owner_is_waited_for() {
     assert_eq!(taken_from(&workspace), None);
 }
 
-#[test]
-fn an_owner_whose_first_thread_has_ended_is_waited_for() {
-    let scene = Scene::new();
+fn an_owner_whose_first_thread_has_ended_is_waited_for(scene: &Scene) {
     drop(scene.create("headless"));
     let options = impatient().with_single_pid_namespace(!sees_everyone());
     let workspace = scene.attach("headless", options);
-    let mut third = Victim::start(&scene, "headless", "join");
+    let mut third = Victim::start(scene, "headless", "join");
     assert_eq!(third.hear(), "joined");
-    let mut victim = Victim::start(&scene, "headless", "hold without a first thread");
+    let mut victim = Victim::start(scene, "headless", "hold without a first thread");
     let pid: u32 = victim.hear().parse().unwrap();
     eventually("the first thread has ended", || describe(pid, None).unwrap().state == 'Z');
     assert!(is_busy(&workspace, pid.into()));
     kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
-    assert_eq!(taken_from(&workspace), Some(dead(pid.into())));
+    let patient = scene.attach("headless", options.with_patience(LockOptions::default().patience));
+    assert_eq!(taken_from(&patient), Some(dead(pid.into())));
 }
 
-#[test]
-fn a_process_that_does_not_map_the_region_is_not_the_owner() {
-    let scene = Scene::new();
+fn a_process_that_does_not_map_the_region_is_not_the_owner(scene: &Scene) {
     drop(scene.create("reused"));
-    let mut third = Victim::start(&scene, "reused", "join");
+    let mut third = Victim::start(scene, "reused", "join");
     assert_eq!(third.hear(), "joined");
-    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
     let workspace = scene.attach("reused", options);
     let bystander = Bystander::start();
     // The child maps what we map until it has executed its program.
@@ -177,13 +176,11 @@ fn a_process_that_does_not_map_the_region_is_not_the_owner() {
     assert_eq!(taken_from(&workspace), Some(dead(bystander.pid())));
 }
 
-#[test]
-fn the_id_of_a_thread_is_not_the_owner() {
-    let scene = Scene::new();
+fn the_id_of_a_thread_is_not_the_owner(scene: &Scene) {
     drop(scene.create("thread"));
-    let mut third = Victim::start(&scene, "thread", "join");
+    let mut third = Victim::start(scene, "thread", "join");
     assert_eq!(third.hear(), "joined");
-    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
     let workspace = scene.attach("thread", options);
     let (tid, quit) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
     thread::scope(|scope| {
@@ -199,34 +196,30 @@ fn the_id_of_a_thread_is_not_the_owner() {
     });
 }
 
-#[test]
-fn the_name_of_a_process_may_be_any_bytes() {
-    let scene = Scene::new();
+fn the_name_of_a_process_may_be_any_bytes(scene: &Scene) {
     drop(scene.create("odd"));
-    let mut third = Victim::start(&scene, "odd", "join");
+    let mut third = Victim::start(scene, "odd", "join");
     assert_eq!(third.hear(), "joined");
-    let mut odd = Victim::start(&scene, "odd", "bear an odd name");
+    let mut odd = Victim::start(scene, "odd", "bear an odd name");
     assert_eq!(odd.hear(), "named");
-    let options = impatient().with_single_pid_namespace(!sees_everyone());
+    let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
     let workspace = scene.attach("odd", options);
     scene.set_owner("odd", odd.pid().into());
     assert_eq!(taken_from(&workspace), Some(dead(odd.pid().into())));
     assert_eq!(describe(odd.pid(), None).unwrap().command, "caf\u{FFFD}");
 }
 
-#[test]
-fn a_process_that_has_given_up_root_recovers() {
+fn a_process_that_has_given_up_root_recovers(scene: &Scene) {
     if !geteuid().is_root() {
         return skip("only root can become another user");
     }
-    let scene = Scene::new();
     drop(scene.create("dropped"));
-    let mut third = Victim::start(&scene, "dropped", "join");
+    let mut third = Victim::start(scene, "dropped", "join");
     assert_eq!(third.hear(), "joined");
-    let mut victim = Victim::start(&scene, "dropped", "hold");
+    let mut victim = Victim::start(scene, "dropped", "hold");
     assert_eq!(victim.hear(), "locked");
     victim.kill();
-    let mut waiter = Victim::start(&scene, "dropped", "lock after giving up root");
+    let mut waiter = Victim::start(scene, "dropped", "lock after giving up root");
     let said = waiter.hear();
     assert!(said.starts_with("uid 65534: Ok") && said.contains("TakenOver"), "{said}");
 }
@@ -253,12 +246,10 @@ fn processes_that_hold_the_lock_most_of_the_time_starve_nobody() {
     assert!((0..3).any(|_| round() >= 20));
 }
 
-#[test]
-fn a_process_that_maps_the_region_unannounced_may_be_the_owner() {
-    let scene = Scene::new();
+fn a_process_that_maps_the_region_unannounced_may_be_the_owner(scene: &Scene) {
     drop(scene.create("quiet"));
     let workspace = scene.attach("quiet", impatient());
-    let mut victim = Victim::start(&scene, "quiet", "map");
+    let mut victim = Victim::start(scene, "quiet", "map");
     victim.hear();
     scene.set_owner("quiet", victim.pid().into());
     assert!(is_busy(&workspace, victim.pid().into()));
@@ -267,11 +258,9 @@ fn a_process_that_maps_the_region_unannounced_may_be_the_owner() {
     assert!(joiners(workspace.joined().region().unwrap()).unwrap().list.len() == 1);
 }
 
-#[test]
-fn ids_that_no_process_can_have_are_dead() {
-    let scene = Scene::new();
+fn ids_that_no_process_can_have_are_dead(scene: &Scene) {
     drop(scene.create("impossible"));
-    let workspace = scene.attach("impossible", impatient());
+    let workspace = scene.attach("impossible", LockOptions::default());
     // No process id, the kernel's mark, more than 32 bits.
     for pid in [1 << 22, 0x3FFF_FF00, 0x4000_0000, (1 << 32) | 1, u64::MAX - 1] {
         scene.set_owner("impossible", pid);
@@ -279,9 +268,7 @@ fn ids_that_no_process_can_have_are_dead() {
     }
 }
 
-#[test]
-fn our_own_id_with_nobody_inside_is_of_a_process_of_the_past() {
-    let scene = Scene::new();
+fn our_own_id_with_nobody_inside_is_of_a_process_of_the_past(scene: &Scene) {
     drop(scene.create("own"));
     let workspace = scene.attach("own", LockOptions::default());
     let own = u64::from(std::process::id());
@@ -290,7 +277,7 @@ fn our_own_id_with_nobody_inside_is_of_a_process_of_the_past() {
     assert_eq!(taken_from(&workspace), Some(dead(own)));
     println!("taken over after {:?}", began.elapsed());
 
-    let mut other = Victim::start(&scene, "own", "join");
+    let mut other = Victim::start(scene, "own", "join");
     assert_eq!(other.hear(), "joined");
     if !sees_everyone() {
         return skip("from a nested pid namespace a process outside cannot be ruled out");
@@ -299,9 +286,7 @@ fn our_own_id_with_nobody_inside_is_of_a_process_of_the_past() {
     assert_eq!(taken_from(&workspace), Some(dead(own)));
 }
 
-#[test]
-fn our_own_id_with_a_thread_inside_is_waited_for() {
-    let scene = Scene::new();
+fn our_own_id_with_a_thread_inside_is_waited_for(scene: &Scene) {
     drop(scene.create("inside"));
     let ours = scene.attach("inside", LockOptions::default());
     let other = scene.attach("inside", impatient().with_single_pid_namespace(true));
@@ -313,18 +298,16 @@ fn our_own_id_with_a_thread_inside_is_waited_for() {
     drop(other.lock().unwrap());
 }
 
-#[test]
-fn of_many_threads_one_takes_over_our_own_id() {
+fn of_many_threads_one_takes_over_our_own_id(scene: &Scene) {
     const THREADS: u32 = 8;
     let bytes = NonZeroUsize::new(1 << 20).unwrap();
     let options = WorkspaceOptions::default();
     let private = SharedWorkspace::private(&name("crowd"), bytes, &options).unwrap();
-    let scene = Scene::new();
     drop(scene.create("crowd"));
     let shared =
         scene.attach("crowd", LockOptions::default().with_single_pid_namespace(!sees_everyone()));
     // Another user of the region, so that being the sole one is no proof.
-    let mut other = Victim::start(&scene, "crowd", "join");
+    let mut other = Victim::start(scene, "crowd", "join");
     assert_eq!(other.hear(), "joined");
     scene.set_owner("crowd", std::process::id().into());
     for (workspace, wanted) in [(&shared, 1), (&private, 0)] {
@@ -352,11 +335,9 @@ fn of_many_threads_one_takes_over_our_own_id() {
     }
 }
 
-#[test]
-fn a_formatter_that_nobody_can_be_is_dead() {
-    let scene = Scene::new();
+fn a_formatter_that_nobody_can_be_is_dead(scene: &Scene) {
     drop(scene.create("raw"));
-    let workspace = scene.attach("raw", impatient());
+    let workspace = scene.attach("raw", LockOptions::default());
     scene.set_owner("raw", 0);
     assert_eq!(taken_from(&workspace), Some(Holder::Formatter));
 
@@ -364,32 +345,28 @@ fn a_formatter_that_nobody_can_be_is_dead() {
         return skip("not all processes of this machine may be looked at");
     }
     // Others who have joined are no obstacle, since nobody joins what is not formatted.
-    let mut other = Victim::start(&scene, "raw", "join");
+    let mut other = Victim::start(scene, "raw", "join");
     assert_eq!(other.hear(), "joined");
     scene.set_owner("raw", 0);
     assert_eq!(taken_from(&workspace), Some(Holder::Formatter));
 }
 
-#[test]
-fn a_formatter_that_someone_may_be_is_waited_for() {
-    let scene = Scene::new();
+fn a_formatter_that_someone_may_be_is_waited_for(scene: &Scene) {
     drop(scene.create("forming"));
     let workspace = scene.attach("forming", impatient());
-    let mut victim = Victim::start(&scene, "forming", "map");
+    let mut victim = Victim::start(scene, "forming", "map");
     victim.hear();
     scene.set_owner("forming", 0);
     assert!(is_busy(&workspace, 0));
 }
 
-#[test]
-fn presence_is_seen_by_others_and_ends_with_the_process() {
-    let scene = Scene::new();
+fn presence_is_seen_by_others_and_ends_with_the_process(scene: &Scene) {
     let workspace = scene.create("present");
     let region = workspace.joined().region().unwrap();
     let pids =
         || -> Vec<u32> { joiners(region).unwrap().list.iter().map(|joiner| joiner.pid).collect() };
     assert_eq!(pids(), [std::process::id()]);
-    let mut victim = Victim::start(&scene, "present", "join");
+    let mut victim = Victim::start(scene, "present", "join");
     assert_eq!(victim.hear(), "joined");
     assert!(pids().contains(&victim.pid()));
     assert_eq!(pids().len(), 2);
@@ -397,12 +374,10 @@ fn presence_is_seen_by_others_and_ends_with_the_process() {
     assert_eq!(pids(), [std::process::id()]);
 }
 
-#[test]
-fn an_owner_in_another_pid_namespace_is_waited_for() {
-    let scene = Scene::new();
+fn an_owner_in_another_pid_namespace_is_waited_for(scene: &Scene) {
     drop(scene.create("nested"));
     let workspace = scene.attach("nested", impatient());
-    let Some(mut victim) = in_new_namespace(&scene, "nested", "hold") else { return };
+    let Some(mut victim) = Victim::start_in_new_namespace(scene, "nested", "hold") else { return };
     assert_eq!(victim.hear(), "locked");
     // The first process of its namespace; here that is somebody else who maps nothing of ours.
     assert_eq!(scene.owner("nested"), 1);
@@ -420,20 +395,18 @@ fn an_owner_in_another_pid_namespace_is_waited_for() {
     }
 }
 
-#[test]
-fn an_unannounced_owner_in_another_pid_namespace_is_waited_for() {
-    let scene = Scene::new();
+fn an_unannounced_owner_in_another_pid_namespace_is_waited_for(scene: &Scene) {
     drop(scene.create("nested-quiet"));
     let workspace = scene.attach("nested-quiet", impatient());
-    let Some(mut victim) = in_new_namespace(&scene, "nested-quiet", "map") else { return };
+    let Some(mut victim) = Victim::start_in_new_namespace(scene, "nested-quiet", "map") else {
+        return;
+    };
     victim.hear();
     scene.set_owner("nested-quiet", 1);
     assert!(is_busy(&workspace, 1));
 }
 
-#[test]
-fn from_a_nested_pid_namespace_only_the_callers_word_rules_out_others() {
-    let scene = Scene::new();
+fn from_a_nested_pid_namespace_only_the_callers_word_rules_out_others(scene: &Scene) {
     // As long as this process uses the region as well, the waiter cannot know that it does not
     // hold the lock.
     let ours = scene.create("within");
@@ -442,24 +415,23 @@ fn from_a_nested_pid_namespace_only_the_callers_word_rules_out_others() {
         bystander.pid()
     };
     scene.set_owner("within", unused);
-    let Some(mut waiter) = in_new_namespace(&scene, "within", "lock") else { return };
+    let Some(mut waiter) = Victim::start_in_new_namespace(scene, "within", "lock") else { return };
     assert!(waiter.hear().contains("Busy"));
     assert_eq!(scene.owner("within"), unused);
-    let mut waiter = in_new_namespace(&scene, "within", "lock in single namespace").unwrap();
+    let mut waiter =
+        Victim::start_in_new_namespace(scene, "within", "lock in single namespace").unwrap();
     assert!(waiter.hear().contains("TakenOver"));
     assert_eq!(scene.owner("within"), u64::MAX);
 
     drop((ours, waiter));
     scene.set_owner("within", unused);
-    let mut waiter = in_new_namespace(&scene, "within", "lock").unwrap();
+    let mut waiter = Victim::start_in_new_namespace(scene, "within", "lock").unwrap();
     assert!(waiter.hear().contains("TakenOver"), "the sole user of a region needs no word");
 }
 
-#[test]
-fn from_a_nested_pid_namespace_a_joiner_that_has_left_proves_nothing() {
-    let scene = Scene::new();
+fn from_a_nested_pid_namespace_a_joiner_that_has_left_proves_nothing(scene: &Scene) {
     let ours = scene.create("beside");
-    let mut owner = Victim::start(&scene, "beside", "map");
+    let mut owner = Victim::start(scene, "beside", "map");
     owner.hear();
     scene.set_owner("beside", owner.pid().into());
     // Shown as joined by a process that is called like the owner in a namespace of its own.
@@ -475,7 +447,10 @@ fn from_a_nested_pid_namespace_a_joiner_that_has_left_proves_nothing() {
     let region = ours.joined().region().unwrap();
     assert!(joiners(region).unwrap().list.iter().any(|joiner| joiner.pid == owner.pid()));
 
-    let Some(mut waiter) = in_new_namespace(&scene, "beside", "lock after a word") else { return };
+    let Some(mut waiter) = Victim::start_in_new_namespace(scene, "beside", "lock after a word")
+    else {
+        return;
+    };
     assert_eq!(waiter.hear(), "waiting");
     // It sleeps only after it has searched.
     let mappers = mappers(region.info().id);

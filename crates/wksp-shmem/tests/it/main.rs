@@ -8,7 +8,10 @@
     reason = "a test that fails may panic, in its helpers as well"
 )]
 
+mod foreign;
 mod fork;
+#[path = "../processes/huge_pages.rs"]
+mod huge_pages;
 mod joins;
 mod liveness;
 mod regions;

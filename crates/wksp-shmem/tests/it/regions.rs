@@ -152,7 +152,7 @@ fn attach_as_nobody(scene: &Scene, text: &str) -> Option<String> {
     for path in [scene.dir.path().to_owned(), scene.base.directory_path(PageSize::Normal)] {
         fs::set_permissions(path, Permissions::from_mode(0o711)).unwrap();
     }
-    let mut command = victim::command(scene, text, "attach", &[]);
+    let mut command = victim::command(scene, text, "attach");
     command.uid(NOBODY).gid(NOBODY);
     // The program itself must be reachable for the other user, and need not be.
     let Ok(mut other) = Victim::try_of(&mut command) else {

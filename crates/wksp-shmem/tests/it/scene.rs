@@ -1,8 +1,8 @@
 //! What the tests have in common: a base directory of their own, and the lock word by force.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -12,17 +12,41 @@ use wksp_shmem::{
     WorkspaceOptions,
 };
 
-/// Where the lock word is in a workspace, in bytes.
-const OWNER_OFFSET: u64 = 112;
+use crate::foreign::ForeignWord;
+use crate::huge_pages::HugePages;
 
 /// A user who may do nothing that not everybody may.
 pub(crate) const NOBODY: u32 = 65_534;
 
-/// A base directory on a tmpfs, removed when dropped.
+/// A base directory, removed when dropped.
 pub(crate) struct Scene {
-    pub(crate) dir: TempDir,
     pub(crate) base: BaseDir,
+    pub(crate) page_size: PageSize,
+    // Dropped in this order: what is mounted before where it is mounted.
+    _huge_pages: Option<HugePages>,
+    pub(crate) dir: TempDir,
 }
+
+/// Makes two tests of each function: one on normal pages, and one on huge ones where there are any.
+macro_rules! on_each_page_size {
+    ($($test:ident,)*) => {$(
+        mod $test {
+            #[test]
+            fn on_normal_pages() {
+                super::$test(&$crate::scene::Scene::new());
+            }
+
+            #[test]
+            fn on_huge_pages() {
+                match $crate::scene::Scene::on_huge_pages() {
+                    Ok(scene) => super::$test(&scene),
+                    Err(why) => $crate::scene::skip(&why),
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use on_each_page_size;
 
 pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -32,27 +56,44 @@ pub(crate) fn pages(page_count: u64) -> NewRegionOptions {
     NewRegionOptions { page_size: PageSize::Normal, page_count, mode: 0o600 }
 }
 
+/// The most huge pages that a test has at a time.
+const HUGE_PAGES: u64 = 2;
+
 /// Short enough for a test that waits for it.
 pub(crate) fn impatient() -> LockOptions {
     LockOptions::default().with_patience(Duration::from_millis(150))
 }
 
 impl Scene {
+    /// One on a tmpfs.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("wksp-test-").tempdir_in("/dev/shm").unwrap();
-        for size in PageSize::ALL {
+        let dir = directory();
+        fs::create_dir(dir.path().join(PageSize::Huge.directory())).unwrap();
+        Self::of(PageSize::Normal, None, dir)
+    }
+
+    /// One on a hugetlbfs, or why that cannot be.
+    pub(crate) fn on_huge_pages() -> Result<Self, String> {
+        let dir = directory();
+        let pages = HugePages::under(dir.path(), HUGE_PAGES)?;
+        Ok(Self::of(PageSize::Huge, Some(pages), dir))
+    }
+
+    fn of(page_size: PageSize, huge_pages: Option<HugePages>, dir: TempDir) -> Self {
+        for size in [PageSize::Normal, PageSize::Gigantic] {
             fs::create_dir(dir.path().join(size.directory())).unwrap();
         }
         let base = BaseDir::resolve(Some(dir.path())).unwrap();
-        Self { dir, base }
+        Self { base, page_size, _huge_pages: huge_pages, dir }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.base.directory_path(PageSize::Normal).join(name)
+        self.base.directory_path(self.page_size).join(name)
     }
 
     pub(crate) fn create(&self, text: &str) -> SharedWorkspace {
-        self.create_with(text, &pages(64))
+        let page_count = if self.page_size == PageSize::Normal { 64 } else { 1 };
+        self.create_with(text, &NewRegionOptions { page_size: self.page_size, ..pages(page_count) })
     }
 
     pub(crate) fn create_with(&self, text: &str, region: &NewRegionOptions) -> SharedWorkspace {
@@ -66,21 +107,22 @@ impl Scene {
 
     /// Writes the lock word as if whoever is called so had died holding it.
     pub(crate) fn set_owner(&self, text: &str, owner: u64) {
-        let file = OpenOptions::new().write(true).open(self.path(text)).unwrap();
-        file.write_all_at(&owner.to_le_bytes(), OWNER_OFFSET).unwrap();
+        ForeignWord::of(&self.path(text)).word().store(owner, Ordering::SeqCst);
     }
 
     pub(crate) fn owner(&self, text: &str) -> u64 {
-        let mut word = [0; 8];
-        File::open(self.path(text)).unwrap().read_exact_at(&mut word, OWNER_OFFSET).unwrap();
-        u64::from_le_bytes(word)
+        ForeignWord::of(&self.path(text)).word().load(Ordering::SeqCst)
     }
 
-    /// The names of all files in the directory of normal pages.
+    /// The names of all files in the directory of the page size.
     pub(crate) fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.base.directory_path(PageSize::Normal)).unwrap();
+        let entries = fs::read_dir(self.base.directory_path(self.page_size)).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
+}
+
+fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("wksp-test-").tempdir_in("/dev/shm").unwrap()
 }
 
 /// Waits until something has come to be, and fails if that takes long.

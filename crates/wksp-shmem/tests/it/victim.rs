@@ -4,16 +4,20 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, Uid, geteuid, setuid};
 use wksp_core::{Align, Tag};
-use wksp_shmem::{BaseDir, LockOptions, NewRegion, PageSize, SharedWorkspace};
+use wksp_shmem::{Access, BaseDir, LockOptions, NewRegion, PageSize, Region, SharedWorkspace};
 
+use crate::foreign::ForeignWord;
 use crate::fork;
-use crate::scene::{NOBODY, Scene, impatient, name, pages, sees_everyone};
+use crate::scene::{NOBODY, Scene, impatient, name, pages, sees_everyone, skip};
 
 const PART: &str = "WKSP_SHMEM_TEST_PART";
 const BASE: &str = "WKSP_SHMEM_TEST_BASE";
@@ -29,17 +33,9 @@ pub(crate) struct Victim {
     stdout: BufReader<ChildStdout>,
 }
 
-/// A command that plays `part` on the region `text`, to be run by `wrapper` if that is not empty.
-pub(crate) fn command(scene: &Scene, text: &str, part: &str, wrapper: &[&str]) -> Command {
-    let this = env::current_exe().unwrap();
-    let mut command = match wrapper {
-        [] => Command::new(&this),
-        [program, arguments @ ..] => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(&this);
-            command
-        }
-    };
+/// A command that plays `part` on the region `text`.
+pub(crate) fn command(scene: &Scene, text: &str, part: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "victim::plays_its_part", "--nocapture", "--test-threads=1"])
         .env(PART, part)
@@ -52,11 +48,24 @@ pub(crate) fn command(scene: &Scene, text: &str, part: &str, wrapper: &[&str]) -
 
 impl Victim {
     pub(crate) fn start(scene: &Scene, text: &str, part: &str) -> Self {
-        Self::of(&mut command(scene, text, part, &[]))
+        Self::try_of(&mut command(scene, text, part)).unwrap()
     }
 
-    pub(crate) fn of(command: &mut Command) -> Self {
-        Self::try_of(command).unwrap()
+    /// Starts one that is the first process of a pid namespace of its own, if the machine allows it.
+    ///
+    /// In the caller's namespace it is called as [`pid`](Self::pid) says.
+    pub(crate) fn start_in_new_namespace(scene: &Scene, text: &str, part: &str) -> Option<Self> {
+        let mut command = command(scene, text, part);
+        // The children of the thread that asks for a namespace are in it.
+        let started = thread::scope(|scope| {
+            let parent = scope.spawn(|| {
+                unshare(CloneFlags::CLONE_NEWPID)?;
+                Ok::<_, Errno>(Self::try_of(&mut command).unwrap())
+            });
+            parent.join().unwrap()
+        });
+        let why = "this machine does not let this user make a pid namespace";
+        started.map_err(|errno| skip(&format!("{why}: {errno}"))).ok()
     }
 
     pub(crate) fn try_of(command: &mut Command) -> std::io::Result<Self> {
@@ -174,16 +183,19 @@ fn plays_its_part() {
             drop(guard);
         }),
         "map" => {
-            let mapping = fork::map_as_a_c_program_does(&base, &text);
-            say(&mapping.to_string());
+            let region = Region::open(&base, &name(&text), None, Access::ReadOnly).unwrap();
+            let word = ForeignWord::of(region.path());
+            drop(region);
+            say("mapped");
             wait_for_release();
+            drop(word);
         }
         "lock" => {
             let outcome = attach(impatient()).unwrap().lock().map(|guard| guard.repair());
             say(&format!("{outcome:?}"));
         }
         "lock in single namespace" => {
-            let options = impatient().with_single_pid_namespace(true);
+            let options = LockOptions::default().with_single_pid_namespace(true);
             let outcome = attach(options).unwrap().lock().map(|guard| guard.repair());
             say(&format!("{outcome:?}"));
         }
@@ -195,7 +207,7 @@ fn plays_its_part() {
             say(&format!("{outcome:?}"));
         }
         "lock after giving up root" => {
-            let options = impatient().with_single_pid_namespace(!sees_everyone());
+            let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
             let workspace = attach(options).unwrap();
             setuid(Uid::from_raw(NOBODY)).unwrap();
             let outcome = workspace.lock().map(|guard| guard.repair());

@@ -2,23 +2,25 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 
 use wksp_core::{Align, JoinError, Tag};
 use wksp_shmem::{
     AttachError, CreateError, CreateWorkspaceError, LockOptions, PageSize, Records, RegionError,
-    SharedWorkspace, WorkspaceOptions, joiners,
+    SharedWorkspace, WorkspaceOptions,
 };
 
-use crate::scene::{Scene, name, pages, skip};
+use crate::scene::{Scene, name, on_each_page_size, pages};
 use crate::victim::Victim;
 
-#[test]
-fn two_processes_share_allocations() {
-    let scene = Scene::new();
+on_each_page_size! {
+    two_processes_share_allocations,
+}
+
+fn two_processes_share_allocations(scene: &Scene) {
     let ours = scene.create("shared");
+    assert_eq!(ours.joined().address() as u64 % scene.page_size.bytes(), 0);
     let gaddr = ours.lock().unwrap().alloc(Align::BYTE, 100, Tag::new(1).unwrap()).unwrap();
-    let mut other = Victim::start(&scene, "shared", "lock");
+    let mut other = Victim::start(scene, "shared", "lock");
     assert_eq!(other.hear(), "Ok(None)");
     assert!(ours.lock().unwrap().verify().is_clean());
     ours.workspace().copy_in(gaddr, &[1; 100]).unwrap();
@@ -78,42 +80,6 @@ fn what_is_no_workspace_is_refused_for_its_reason() {
     // Nothing of all that stays joined.
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     assert!(!maps.contains(scene.dir.path().to_str().unwrap()));
-}
-
-#[test]
-fn huge_pages_serve_as_normal_ones_do() {
-    let free = fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
-    if !free.is_ok_and(|count| count.trim() != "0") {
-        return skip("this machine has no free huge pages");
-    }
-    let scene = Scene::new();
-    let huge = scene.base.directory_path(PageSize::Huge);
-    let mounted = Command::new("mount")
-        .args(["-t", "hugetlbfs", "-o", "pagesize=2M", "wksp-test"])
-        .arg(&huge)
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        return skip("this machine does not let this user mount a hugetlbfs");
-    }
-    let made = {
-        let options = wksp_shmem::NewRegionOptions { page_size: PageSize::Huge, ..pages(1) };
-        let text = name("huge");
-        let workspace =
-            SharedWorkspace::create(&scene.base, &text, &options, &WorkspaceOptions::default());
-        workspace.map(|workspace| {
-            let tag = Tag::new(1).unwrap();
-            let gaddr = workspace.lock().unwrap().alloc(Align::PAGE, 1 << 20, tag).unwrap();
-            workspace.workspace().copy_in(gaddr, b"huge").unwrap();
-            let mut other = Victim::start(&scene, "huge", "hold");
-            assert_eq!(other.hear(), "locked");
-            other.kill();
-            let repair = workspace.lock().unwrap().repair();
-            let found = joiners(workspace.joined().region().unwrap()).unwrap().list.len();
-            (workspace.joined().address() % (2 << 20), repair.is_some(), found)
-        })
-    };
-    assert!(Command::new("umount").arg("-l").arg(&huge).status().unwrap().success());
-    assert_eq!(made.unwrap(), (0, true, 1));
 }
 
 #[test]

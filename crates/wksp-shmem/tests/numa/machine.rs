@@ -1,33 +1,17 @@
-//! What this machine has, read from the kernel's files, and taking turns with it.
+//! What this machine has, read from the kernel's files.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use wksp_shmem::{NodeIndex, NumaCalls, PagePool, PageSize};
+pub(crate) use wksp_testkit::turn::turn;
 
 /// The environment variable with which nothing may be lacking.
 const REQUIRE: &str = "WKSP_REQUIRE_NUMA";
 const NODES: &str = "/sys/devices/system/node";
-
-/// The only test at the moment that reserves, takes or counts pages, of all processes that run these
-/// tests.
-pub(crate) struct Turn {
-    _process: MutexGuard<'static, ()>,
-    _machine: Flock<File>,
-}
-
-pub(crate) fn turn() -> Turn {
-    static TURN: Mutex<()> = Mutex::new(());
-    let process = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // A directory that is there anyway, and that everybody may open.
-    let machine = Flock::lock(File::open(NODES).unwrap(), FlockArg::LockExclusive).unwrap();
-    Turn { _process: process, _machine: machine }
-}
 
 pub(crate) fn is_required() -> bool {
     env::var(REQUIRE).is_ok_and(|value| value == "1")

@@ -5,7 +5,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 #![allow(clippy::cast_possible_truncation, reason = "sizes in tests are small")]
 
-mod huge_page;
+mod huge_pages;
 mod journal;
 mod quiet;
 mod torture;

@@ -16,7 +16,7 @@ use wksp_shmem::{
     BaseDir, HwlocTopology, LockOptions, NewRegionOptions, PageSize, SharedWorkspace, unlink,
 };
 
-use crate::huge_page::HugePage;
+use crate::huge_pages::HugePages;
 
 pub(crate) const ROLE: &str = "quiet";
 
@@ -106,7 +106,7 @@ pub(crate) fn an_uncontended_lock_is_quiet() {
 
 pub(crate) fn an_uncontended_lock_on_huge_pages_is_quiet() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    match HugePage::under(dir.path()) {
+    match HugePages::under(dir.path(), 1) {
         Ok(_page) => {
             let mut command = Command::new(env::current_exe().unwrap());
             stay_quiet(command.env(VARIABLE_DIR, dir.path()).env(VARIABLE_HUGE, "1"));

@@ -14,7 +14,7 @@ use wksp_testkit::image::{self, Lock};
 use wksp_testkit::pattern::check_pattern;
 use wksp_testkit::rng::Rng;
 
-use crate::huge_page::HugePage;
+use crate::huge_pages::HugePages;
 use crate::journal::{Live, Replay, replay};
 use crate::worker;
 
@@ -27,7 +27,7 @@ struct Scene {
     workspace: SharedWorkspace,
     page_size: PageSize,
     workers: Vec<Child>,
-    _huge_page: Option<HugePage>,
+    _huge_pages: Option<HugePages>,
     dir: tempfile::TempDir,
 }
 
@@ -41,14 +41,14 @@ impl Scene {
     /// The same on a huge page, or why that cannot be.
     fn on_a_huge_page() -> Result<Self, String> {
         let dir = directory();
-        let page = HugePage::under(dir.path())?;
+        let page = HugePages::under(dir.path(), 1)?;
         Ok(Self::on(PageSize::Huge, 1, Some(page), dir))
     }
 
     fn on(
         page_size: PageSize,
         page_count: u64,
-        huge_page: Option<HugePage>,
+        huge_pages: Option<HugePages>,
         dir: tempfile::TempDir,
     ) -> Self {
         let base = BaseDir::resolve(Some(dir.path())).unwrap();
@@ -60,7 +60,7 @@ impl Scene {
         let workspace = SharedWorkspace::create(&base, &name, &region, &options).unwrap();
         let start = |number| worker::start(dir.path(), number, OPERATIONS / WORKERS);
         let workers = (1..=WORKERS).map(start).collect();
-        Self { workspace, page_size, workers, _huge_page: huge_page, dir }
+        Self { workspace, page_size, workers, _huge_pages: huge_pages, dir }
     }
 
     fn start(&self, at: usize) -> Child {
