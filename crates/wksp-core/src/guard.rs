@@ -1,5 +1,7 @@
 //! Holding the lock: the guard through which all changes go, and the guard of what is broken.
 
+use core::marker::PhantomData;
+
 use wksp_treap::Damage;
 
 use crate::index::Index;
@@ -73,6 +75,8 @@ pub enum Repair {
 /// The operations stand in one file each: allocation, freeing, tags, filling, usage, partitions,
 /// verification, rebuilding, reset.
 ///
+/// It stays in the thread that took the lock, which others may ask through a reference.
+///
 /// # Crash behaviour
 ///
 /// A process that is killed while it has a guard leaves the lock to the next one that wants it.
@@ -101,9 +105,15 @@ pub(crate) struct Held<'g, 'm, P: Party> {
     taken: Taken,
     /// Whom the lock is given back to: nobody, or the dead holder of a damaged index.
     heir: Option<Holder>,
+    /// What is not sent to another thread: the party was told which one has the lock.
+    _thread: PhantomData<dyn Sync>,
 }
 
-impl<P: Party> Held<'_, '_, P> {
+impl<'g, 'm, P: Party> Held<'g, 'm, P> {
+    const fn new(workspace: &'g Workspace<'m, P>, taken: Taken, heir: Option<Holder>) -> Self {
+        Self { workspace, taken, heir, _thread: PhantomData }
+    }
+
     /// Whether it is this process that holds the lock, rather than its parent by fork.
     pub(crate) fn check_inside(&self) -> Result<(), Stranger> {
         if self.workspace.party.is_inside(self.taken.id) { Ok(()) } else { Err(Stranger) }
@@ -120,7 +130,7 @@ impl<P: Party> Drop for Held<'_, '_, P> {
 impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
         let taken = workspace.take_word()?;
-        let held = Held { workspace, taken, heir: None };
+        let held = Held::new(workspace, taken, None);
         match taken.from {
             None => Ok(Self { held, repair: None, changing: false }),
             Some(holder) => Salvage::of_dead(held, holder)
@@ -272,7 +282,7 @@ impl<P: Party> Drop for Guard<'_, '_, P> {
 impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
         let taken = workspace.take_word()?;
-        Ok(Self { held: Held { workspace, taken, heir: taken.from } })
+        Ok(Self { held: Held::new(workspace, taken, taken.from) })
     }
 
     pub(crate) fn seize(
@@ -280,7 +290,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
         holder: Holder,
     ) -> Result<Option<Self>, Stranger> {
         let taken = workspace.parts.header.owner.seize(&workspace.party, holder)?;
-        Ok(taken.map(|taken| Self { held: Held { workspace, taken, heir: Some(holder) } }))
+        Ok(taken.map(|taken| Self { held: Held::new(workspace, taken, Some(holder)) }))
     }
 
     fn of_dead(mut held: Held<'g, 'm, P>, holder: Holder) -> Self {

@@ -111,6 +111,19 @@ pub trait Party {
     /// Takes the announcement back, after the lock was given back or not got.
     fn leave(&self);
 
+    /// Takes note that the calling thread has got the lock, whose word is at `word`.
+    ///
+    /// The word holds the party's id from before this is called until after
+    /// [`gives_back`](Self::gives_back) has returned, and only the same thread calls that. So the
+    /// kernel, say, can be told meanwhile what to do about the word should the thread die.
+    fn has_got(&self, _word: *const u64) {}
+
+    /// Takes note that the calling thread is about to give the lock back.
+    ///
+    /// Also called where it had not got the lock: by a fork's copy of a guard, and by who has
+    /// formatted the workspace.
+    fn gives_back(&self, _word: *const u64) {}
+
     /// Decides what to do about a lock that is held, pausing as long as is sensible.
     ///
     /// # Safety of others
@@ -211,7 +224,7 @@ impl<W: Word> LockWord<W> {
         version: impl Fn() -> u64,
     ) -> Result<Taken, TakeError> {
         let id = party.enter()?;
-        if self.0.swap(FREE, id.get()) {
+        if self.swap(party, FREE, id) {
             return Ok(Taken { id, from: None });
         }
         self.take_slowly(party, id, version).inspect_err(|_| party.leave())
@@ -228,7 +241,7 @@ impl<W: Word> LockWord<W> {
         let mut lost_count = 0_u64;
         loop {
             let Some(holder) = self.holder() else {
-                if self.0.swap(FREE, id.get()) {
+                if self.swap(party, FREE, id) {
                     return Ok(Taken { id, from: None });
                 }
                 lost_count = lost_count.wrapping_add(1);
@@ -238,7 +251,7 @@ impl<W: Word> LockWord<W> {
             match party.judge(sighting, &mut patience) {
                 Verdict::Wait => {}
                 // Another waiter with the same proof may be faster; then its swap ends ours.
-                Verdict::TakeOver if self.0.swap(holder.to_word(), id.get()) => {
+                Verdict::TakeOver if self.swap(party, holder.to_word(), id) => {
                     return Ok(Taken { id, from: Some(holder) });
                 }
                 Verdict::TakeOver => {}
@@ -254,15 +267,31 @@ impl<W: Word> LockWord<W> {
         holder: Holder,
     ) -> Result<Option<Taken>, Stranger> {
         let id = party.enter()?;
-        if self.0.swap(holder.to_word(), id.get()) {
+        if self.swap(party, holder.to_word(), id) {
             return Ok(Some(Taken { id, from: Some(holder) }));
         }
         party.leave();
         Ok(None)
     }
 
+    /// Puts the party's id in the place of `from`, unless something else is there.
+    #[inline]
+    fn swap<P: Party>(&self, party: &P, from: u64, id: OwnerId) -> bool {
+        let has_got = self.0.swap(from, id.get());
+        if has_got {
+            party.has_got(self.address());
+        }
+        has_got
+    }
+
+    /// Where the word is.
+    const fn address(&self) -> *const u64 {
+        core::ptr::from_ref(self).cast()
+    }
+
     /// Gives the lock back: to nobody, or to the dead `holder` it was taken from.
     pub(crate) fn give_back<P: Party>(&self, party: &P, id: OwnerId, to: Option<Holder>) {
+        party.gives_back(self.address());
         // A fork's copy of a guard must not store: the lock is its parent's.
         // The store comes before `leave`, or a waiter could find `id` unused while it is there.
         if party.is_inside(id) {

@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use wksp_core::Name;
 
+use crate::death_mark;
 use crate::incarnation::Incarnation;
 use crate::mapping::{Area, Mapping};
 use crate::page_size::PageSize;
@@ -201,6 +202,7 @@ impl Joined {
     /// [`MapError`]; the region is as it was, but for memory that it may have got.
     #[doc(alias = "fd_shmem_join")]
     pub fn join_with(region: Region, options: &JoinOptions) -> Result<Self, MapError> {
+        death_mark::prepare();
         let key = Key::File(region.info().id);
         let mut joins = Table::lock();
         if let Some(join) = joins.get(&key).and_then(Weak::upgrade) {

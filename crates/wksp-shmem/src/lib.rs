@@ -50,6 +50,7 @@ mod address;
 mod base;
 mod cpu_sequence;
 mod create;
+mod death_mark;
 mod draft;
 mod host;
 mod incarnation;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wksp_core::{Holder, OwnerId, Party, Sighting, Stranger, Verdict};
 
 use crate::activity::{Activity, Snapshot};
+use crate::death_mark;
 use crate::incarnation::Incarnation;
 use crate::liveness::{self, Evidence};
 use crate::presence::Joiner;
@@ -148,6 +149,8 @@ impl Seat {
 /// # Concurrency
 ///
 /// Taking a lock that is free and giving it back makes no system call.
+/// While the first thread of a process holds a lock, the kernel is to mark it should that thread die:
+/// see the page on recovery.
 /// A waiter spins, then lets others go first, then sleeps and spins by turns, and looks for proof
 /// that the holder is dead. One of these will do:
 ///
@@ -193,6 +196,8 @@ pub struct Patience {
     /// change of holders, or else waiters would do nothing but search where holders change often.
     search: Duration,
     next_search: Duration,
+    /// Whether the last search was the one before giving up.
+    has_searched_last: bool,
     /// When holders were last seen to make progress.
     progressed: Duration,
     evidence: Option<Evidence>,
@@ -221,6 +226,16 @@ impl Party for ProcessParty {
     #[inline]
     fn leave(&self) {
         self.seat.activity.leave();
+    }
+
+    #[inline]
+    fn has_got(&self, word: *const u64) {
+        death_mark::set(word);
+    }
+
+    #[inline]
+    fn gives_back(&self, word: *const u64) {
+        death_mark::clear(word);
     }
 
     fn judge(&self, sighting: Sighting, patience: &mut Patience) -> Verdict {
@@ -278,8 +293,10 @@ impl Patience {
         let is_over = is_stuck || elapsed >= patience.saturating_mul(PATIENCE_MAX);
         // Where a search takes long there are few, and what stood against the last one, such as a
         // child that another thread was just forking, may be gone: so nobody gives up without one.
-        let is_due = is_over || elapsed >= self.next_search;
+        let is_last = is_over && !self.has_searched_last;
+        let is_due = is_last || elapsed >= self.next_search;
         if is_due && (elapsed >= EARLY || !liveness::is_there(sighting.holder)) {
+            self.has_searched_last |= is_last;
             let step = self.search(party);
             let cost = began.elapsed().saturating_sub(elapsed);
             self.search = self.search.saturating_mul(2).clamp(SEARCH_MIN, SEARCH_MAX);

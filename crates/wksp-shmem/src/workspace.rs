@@ -314,6 +314,7 @@ impl SharedWorkspace {
     ///
     /// The first time in a process maps it, at the cost of eleven system calls; after that it is seven.
     /// Without a page size each directory of larger pages costs three more, or one if it is missing.
+    /// The first time in a thread there are one or two more, for what is to happen should it die.
     ///
     /// # Errors
     ///

@@ -10,6 +10,8 @@
 use std::fmt::Display;
 use std::fs;
 
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use wksp_core::{Align, LockError, Stranger, Tag};
@@ -28,7 +30,7 @@ on_each_page_size! {
 }
 
 /// Runs `child` in a forked child and returns what it returned, up to 255.
-fn in_child(child: impl FnOnce() -> u8) -> i32 {
+pub(crate) fn in_child(child: impl FnOnce() -> u8) -> i32 {
     // SAFETY: obligation 1.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
@@ -43,12 +45,27 @@ fn in_child(child: impl FnOnce() -> u8) -> i32 {
     }
 }
 
-/// Runs `work` in a forked child whose first thread has ended, and waits for the child to end.
-pub(crate) fn in_headless_child(work: impl FnOnce() + Send + 'static) {
+/// Runs `work` in a forked child, which is killed when this process is, and waits for the child.
+pub(crate) fn in_child_until_we_die(work: impl FnOnce()) {
+    let code = in_child(|| {
+        set_pdeathsig(Signal::SIGKILL).unwrap();
+        work();
+        0
+    });
+    assert_eq!(code, 0);
+}
+
+/// Runs `work` in a forked child whose first thread has ended, with what that one made, and waits
+/// for the child to end.
+pub(crate) fn in_headless_child<T: Send + 'static>(
+    make: impl FnOnce() -> T,
+    work: impl FnOnce(T) + Send + 'static,
+) {
     // SAFETY: obligation 1, but that here the child ends with its last thread.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
-            std::thread::spawn(work);
+            let made = make();
+            std::thread::spawn(|| work(made));
             // SAFETY: obligation 2.
             unsafe { nix::libc::syscall(nix::libc::SYS_exit, 0) };
         }

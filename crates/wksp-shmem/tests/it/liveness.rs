@@ -27,6 +27,7 @@ on_each_page_size! {
     the_id_of_a_thread_is_not_the_owner,
     the_name_of_a_process_may_be_any_bytes,
     a_process_that_has_given_up_root_recovers,
+    a_live_owner_that_may_not_be_looked_at_is_waited_for,
     a_process_that_maps_the_region_unannounced_may_be_the_owner,
     ids_that_no_process_can_have_are_dead,
     our_own_id_with_nobody_inside_is_of_a_process_of_the_past,
@@ -222,6 +223,20 @@ fn a_process_that_has_given_up_root_recovers(scene: &Scene) {
     let mut waiter = Victim::start(scene, "dropped", "lock after giving up root");
     let said = waiter.hear();
     assert!(said.starts_with("uid 65534: Ok") && said.contains("TakenOver"), "{said}");
+}
+
+fn a_live_owner_that_may_not_be_looked_at_is_waited_for(scene: &Scene) {
+    if !geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    drop(scene.create("secret"));
+    let mut owner = Victim::start(scene, "secret", "map");
+    owner.hear();
+    scene.set_owner("secret", owner.pid().into());
+    let mut waiter = Victim::start(scene, "secret", "lock in a hurry after giving up root");
+    let said = waiter.hear();
+    assert!(said.starts_with("uid 65534: Err(Busy"), "{said}");
+    assert_eq!(scene.owner("secret"), u64::from(owner.pid()));
 }
 
 #[test]

@@ -10,11 +10,14 @@
 
 mod foreign;
 mod fork;
+mod handler;
 #[path = "../processes/huge_pages.rs"]
 mod huge_pages;
 mod joins;
 mod liveness;
+mod matrix;
 mod regions;
+mod robust_mutex;
 mod scene;
 mod victim;
 mod workspaces;

@@ -174,14 +174,34 @@ fn plays_its_part() {
             drop(guard);
             say("released");
         }
-        "hold without a first thread" => fork::in_headless_child(move || {
-            let lock = LockOptions::default();
-            let workspace = SharedWorkspace::attach(&base, &name(&text), None, lock).unwrap();
-            let guard = workspace.lock().unwrap();
-            say(&std::process::id().to_string());
-            wait_for_release();
-            drop(guard);
-        }),
+        "hold in the first thread" | "hold in another thread" => {
+            let ours = attach(LockOptions::default()).unwrap();
+            // The harness runs this in a thread of its own, which is the child's first one.
+            fork::in_child_until_we_die(|| {
+                let theirs = attach(LockOptions::default()).unwrap();
+                let hold = || {
+                    let guard = theirs.lock().unwrap();
+                    say("locked");
+                    wait_for_release();
+                    drop(guard);
+                };
+                if part.contains("first") {
+                    hold();
+                } else {
+                    thread::scope(|scope| scope.spawn(hold).join().unwrap());
+                }
+            });
+            drop(ours);
+        }
+        "hold without a first thread" => fork::in_headless_child(
+            || attach(LockOptions::default()).unwrap(),
+            |workspace| {
+                let guard = workspace.lock().unwrap();
+                say(&std::process::id().to_string());
+                wait_for_release();
+                drop(guard);
+            },
+        ),
         "map" => {
             let region = Region::open(&base, &name(&text), None, Access::ReadOnly).unwrap();
             let word = ForeignWord::of(region.path());
@@ -194,6 +214,10 @@ fn plays_its_part() {
             let outcome = attach(impatient()).unwrap().lock().map(|guard| guard.repair());
             say(&format!("{outcome:?}"));
         }
+        "lock in a child" => fork::in_child_until_we_die(|| {
+            let outcome = attach(impatient()).unwrap().lock().map(|guard| guard.repair());
+            say(&format!("process {}: {outcome:?}", std::process::id()));
+        }),
         "lock in single namespace" => {
             let options = LockOptions::default().with_single_pid_namespace(true);
             let outcome = attach(options).unwrap().lock().map(|guard| guard.repair());
@@ -206,8 +230,9 @@ fn plays_its_part() {
             let outcome = workspace.lock().map(|guard| guard.repair());
             say(&format!("{outcome:?}"));
         }
-        "lock after giving up root" => {
-            let options = LockOptions::default().with_single_pid_namespace(!sees_everyone());
+        "lock after giving up root" | "lock in a hurry after giving up root" => {
+            let options = if part.contains("hurry") { impatient() } else { LockOptions::default() };
+            let options = options.with_single_pid_namespace(!sees_everyone());
             let workspace = attach(options).unwrap();
             setuid(Uid::from_raw(NOBODY)).unwrap();
             let outcome = workspace.lock().map(|guard| guard.repair());
