@@ -5,7 +5,7 @@ use core::sync::atomic::{Ordering, fence};
 
 use wksp_treap::{Cell32, Cell64, GaddrRange, LinkCell};
 
-use crate::lock::LockWord;
+use crate::lock::{Holder, LockWord};
 use crate::name::{NAME_BYTES_MAX, Name, NameError};
 
 /// The first eight bytes of a formatted workspace.
@@ -55,6 +55,21 @@ const _: () = {
     assert!(offset_of!(Header, owner) == 112);
     assert!(offset_of!(Header, zero) == 120);
 };
+
+impl Holder {
+    /// Who holds the lock of the workspace that begins with these bytes, `None` if nobody does or
+    /// there is no workspace.
+    ///
+    /// For a look at a region by reading its file, before it is decided whether to map it.
+    #[must_use]
+    pub fn in_header(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        if word(offset_of!(Header, magic))? != MAGIC {
+            return None;
+        }
+        Self::of_word(word(offset_of!(Header, owner))?)
+    }
+}
 
 impl Header {
     /// The name as stored.

@@ -66,7 +66,7 @@ impl Holder {
         }
     }
 
-    const fn of_word(word: u64) -> Option<Self> {
+    pub(crate) const fn of_word(word: u64) -> Option<Self> {
         match (word, OwnerId::new(word)) {
             (_, Some(id)) => Some(Self::Owner(id)),
             (FORMATTING, None) => Some(Self::Formatter),

@@ -13,6 +13,7 @@ mod free;
 mod get;
 pub(crate) mod host;
 mod inspect;
+mod janitor;
 mod legacy;
 mod links;
 mod ls;
@@ -56,6 +57,7 @@ pub(crate) enum Command {
     Usage(usage::Args),
     Owner(owner::Args),
     Check(check::Args),
+    Janitor(janitor::Args),
     Verify(verify::Args),
     Rebuild(rebuild::Args),
     Reset(reset::Args),
@@ -97,6 +99,7 @@ impl Command {
             Self::Usage(_) => "usage",
             Self::Owner(_) => "owner",
             Self::Check(_) => "check",
+            Self::Janitor(_) => "janitor",
             Self::Verify(_) => "verify",
             Self::Rebuild(_) => "rebuild",
             Self::Reset(_) => "reset",
@@ -132,6 +135,7 @@ impl Command {
             Self::Usage(args) => Box::new(args.plan()?),
             Self::Owner(args) => Box::new(args.plan()?),
             Self::Check(args) => Box::new(args.plan()?),
+            Self::Janitor(args) => Box::new(args.plan()?),
             Self::Verify(args) => Box::new(args.plan()?),
             Self::Rebuild(args) => Box::new(args.plan()?),
             Self::Reset(args) => Box::new(args.plan()?),

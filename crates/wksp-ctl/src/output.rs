@@ -83,15 +83,20 @@ impl Output {
     /// Writes the result, and passes on what is wrong.
     pub(crate) fn finish(&self, outcome: Outcome) -> Result<(), Failure> {
         if let Some(report) = outcome.report {
-            let mut stdout = io::BufWriter::new(io::stdout().lock());
-            let written = if self.json {
-                report.json(self.command, &mut stdout)
-            } else {
-                report.text(&mut stdout)
-            };
-            written.and_then(|()| stdout.flush()).or_else(unless_closed)?;
+            self.write(&*report)?;
         }
         outcome.failure.map_or(Ok(()), Err)
+    }
+
+    /// Writes one of several results.
+    pub(crate) fn write(&self, report: &dyn Report) -> Result<(), Failure> {
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        let written = if self.json {
+            report.json(self.command, &mut stdout)
+        } else {
+            report.text(&mut stdout)
+        };
+        written.and_then(|()| stdout.flush()).or_else(unless_closed)
     }
 
     /// Says something that is no result.

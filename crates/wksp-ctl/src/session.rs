@@ -9,7 +9,7 @@ use wksp_shmem::{BaseDir, LockOptions, PageSize, ProcessParty, Region, SharedWor
 
 use crate::base_path::BasePath;
 use crate::failure::{self, Failure, LockContext};
-use crate::output::Output;
+use crate::output::{Output, Report};
 use crate::repair::RepairReport;
 use crate::typed::GlobalPlan;
 
@@ -61,6 +61,11 @@ impl<'o> Session<'o> {
     /// Whether work that takes a while may show how far it is.
     pub(crate) const fn shows_progress(&self) -> bool {
         !self.options.is_quiet && !self.output.is_json()
+    }
+
+    /// Writes one of several results, at once.
+    pub(crate) fn write(&self, report: &dyn Report) -> Result<(), Failure> {
+        self.output.write(report)
     }
 
     /// Says something that is no result.

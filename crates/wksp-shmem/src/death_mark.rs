@@ -50,9 +50,6 @@ struct Head {
     list_op_pending: AtomicUsize,
 }
 
-/// How far the lower half of a word is behind its start.
-const LOWER_HALF: usize = if cfg!(target_endian = "little") { 0 } else { 4 };
-
 thread_local! {
     /// The head of this thread, if it is the first one.
     static HEAD: Cell<Option<&'static Head>> = const { Cell::new(None) };
@@ -126,7 +123,7 @@ fn find(process: Incarnation) -> Option<&'static Head> {
 impl Head {
     /// What stands for the lock at `word`.
     fn entry(&self, word: *const u64) -> usize {
-        let lower_half = word.addr().wrapping_add(LOWER_HALF);
-        lower_half.wrapping_sub(self.futex_offset.load(Ordering::Relaxed))
+        // The lower half of the word comes first, as the whole layout is little endian.
+        word.addr().wrapping_sub(self.futex_offset.load(Ordering::Relaxed))
     }
 }

@@ -55,6 +55,7 @@ mod draft;
 mod host;
 mod incarnation;
 mod inspect;
+mod janitor;
 mod join_table;
 mod lease;
 mod list;
@@ -82,6 +83,7 @@ pub use cpu_sequence::{CpuSequence, CpuSequenceError};
 pub use create::{CreateError, NewRegion, NewRegionOptions, PlacedRegionOptions};
 pub use host::{HostReset, HostResetError, HostStatus};
 pub use inspect::{ProcessInfo, describe};
+pub use janitor::{Finding, Janitor, JanitorError};
 pub use join_table::{JoinOptions, Joined, MapError};
 pub use list::{ListEntry, Listing, list};
 pub use mounts::{

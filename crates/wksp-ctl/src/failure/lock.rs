@@ -5,7 +5,7 @@ use std::time::Duration;
 use wksp_core::{Holder, LockError, Name, RebuildError, Stranger};
 
 use super::{Failure, Kind};
-use crate::process;
+use crate::process::{self, Process};
 
 /// What is known of the wait for a lock.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +67,8 @@ fn salvage_remedy(name: &Name) -> String {
     )
 }
 
-/// Names a holder together with its command, where that can be seen.
+/// Names a holder, and says what can be seen of it: its command, its state, since when it runs.
 fn describe(holder: Holder) -> String {
-    let command = process::holder_pid(holder)
-        .and_then(|pid| wksp_shmem::describe(pid, None))
-        .map(|info| format!(" ({})", process::printable(&info.command)));
-    format!("{holder}{}", command.unwrap_or_default())
+    process::holder_pid(holder)
+        .map_or_else(|| holder.to_string(), |pid| Process::here(pid, None).to_string())
 }

@@ -15,7 +15,7 @@ const RECORD_BYTES: usize = 64;
 const NO_PROCESS: u64 = 0x3FFF_FF00;
 
 /// A workspace with two allocations of 64 bytes and their contents.
-fn with_two() -> (Bench, [String; 2]) {
+pub(crate) fn with_two() -> (Bench, [String; 2]) {
     let bench = Bench::new();
     bench.ok(["new", "demo", "--size", "64K", "--part-max", "10"]);
     let put = |byte: u8| {
@@ -27,7 +27,7 @@ fn with_two() -> (Bench, [String; 2]) {
 }
 
 /// Makes the second allocation reach into the first one.
-fn overlap(bench: &Bench) {
+pub(crate) fn overlap(bench: &Bench) {
     let region = fs::read(bench.region("demo")).unwrap();
     let record = |at: usize| RECORDS + at * RECORD_BYTES;
     let lo = |at: usize| u64::from_le_bytes(region[record(at)..record(at) + 8].try_into().unwrap());
@@ -41,7 +41,7 @@ fn overlap(bench: &Bench) {
 /// What must survive everything: range and tag of each record, and the data.
 ///
 /// The rest of the records is an index over them, which an attempt to rebuild it may disturb.
-fn truth(bench: &Bench) -> Vec<u8> {
+pub(crate) fn truth(bench: &Bench) -> Vec<u8> {
     let region = fs::read(bench.region("demo")).unwrap();
     let (records, data) = region[RECORDS..].split_at(10 * RECORD_BYTES);
     let truths = records.chunks(RECORD_BYTES).map(|record| &record[..24]);

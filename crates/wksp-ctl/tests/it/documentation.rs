@@ -69,6 +69,8 @@ fn every_field_is_documented() {
     run(&["owner", "demo", "--break", "--yes"]);
     bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
     run(&["check"]);
+    bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
+    run(&["janitor", "--once"]);
     run(&["numa"]);
     let node = near().0.to_string();
     run(&["plan", "--pages", "1", "--near-node", &node]);

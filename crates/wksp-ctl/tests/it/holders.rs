@@ -43,7 +43,7 @@ impl Victim {
         victim
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.0.id()).unwrap())
     }
 
@@ -85,7 +85,8 @@ fn a_stopped_holder_is_shown_waited_for_and_broken() {
     assert!(text.contains("stopped") && text.contains(&format!("kill -CONT {pid}")), "{text}");
 
     let (cause, remedy) = bench.fails(&["alloc", "demo", "100", "--wait", "0.1"], 6, "demo");
-    assert!(cause.contains(&format!("process {pid}")) && cause.contains("0.1 s"), "{cause}");
+    assert!(cause.contains(&format!("process {pid} (it")) && cause.contains("0.1 s"), "{cause}");
+    assert!(cause.contains("stopped"), "{cause}");
     assert!(remedy.contains("owner demo"), "{remedy}");
     let (cause, _) = bench.fails(&["check", "--wait", "0.1"], 6, "demo");
     assert!(cause.contains("demo"), "{cause}");

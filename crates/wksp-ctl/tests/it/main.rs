@@ -16,6 +16,7 @@ mod golden;
 mod help;
 mod holders;
 mod host;
+mod janitor;
 mod legacy;
 mod legacy_cfg;
 mod legacy_checkpt;

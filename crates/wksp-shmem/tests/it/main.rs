@@ -13,6 +13,7 @@ mod fork;
 mod handler;
 #[path = "../processes/huge_pages.rs"]
 mod huge_pages;
+mod janitor;
 mod joins;
 mod liveness;
 mod matrix;

@@ -4,6 +4,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -209,6 +210,19 @@ fn plays_its_part() {
             say("mapped");
             wait_for_release();
             drop(word);
+        }
+        "spin as a C program does" => {
+            let region = Region::open(&base, &name(&text), None, Access::ReadOnly).unwrap();
+            let foreign = ForeignWord::of(region.path());
+            let (own, free) = (u64::from(std::process::id()), u64::MAX);
+            drop(region);
+            say("spinning");
+            let word = foreign.word();
+            while word.compare_exchange(free, own, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                std::hint::spin_loop();
+            }
+            word.store(free, Ordering::SeqCst);
+            say("got it");
         }
         "lock" => {
             let outcome = attach(impatient()).unwrap().lock().map(|guard| guard.repair());
