@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use wksp_core::{Holder, Repair};
+use wksp_shmem::DEATH_MARK;
 
 use crate::process::holder_pid;
 
@@ -35,7 +36,12 @@ impl RepairReport {
 
 fn taken_over(from: Holder, rebuilt: bool) -> String {
     let index = if rebuilt { "rebuilt" } else { "sound" };
-    format!("recovered from dead {from}: index {index}")
+    match from {
+        Holder::Owner(id) if id.get() == DEATH_MARK => {
+            format!("recovered from a process that the kernel has marked as dead: index {index}")
+        }
+        from => format!("recovered from dead {from}: index {index}"),
+    }
 }
 
 impl fmt::Display for RepairReport {

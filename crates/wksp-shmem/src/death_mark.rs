@@ -40,6 +40,10 @@ use nix::libc;
 
 use crate::incarnation::Incarnation;
 
+/// What the kernel stores in the place of the id of a thread that died holding the lock: the flag
+/// `FUTEX_OWNER_DIED` of linux/futex.h, which is no process's id.
+pub const DEATH_MARK: u64 = 0x4000_0000;
+
 /// What a thread has the kernel do when it dies: `struct robust_list_head` of linux/futex.h.
 #[derive(Debug)]
 #[repr(C)]

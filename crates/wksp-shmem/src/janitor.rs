@@ -45,7 +45,7 @@ type Place = (PageSize, Option<OsString>);
 
 /// Something that a round has come to.
 #[derive(Debug)]
-pub struct Finding {
+pub struct JanitorFinding {
     /// The size of the pages, and so the directory.
     pub page_size: PageSize,
     /// The name of the file, `None` if it is about the directory.
@@ -102,13 +102,13 @@ impl Janitor {
     /// Returns what was repaired, and what is in the way unless the round before found the same.
     ///
     /// Costs four system calls for each workspace whose lock is free.
-    pub fn round(&mut self, base: &BaseDir, page_size: Option<PageSize>) -> Vec<Finding> {
+    pub fn round(&mut self, base: &BaseDir, page_size: Option<PageSize>) -> Vec<JanitorFinding> {
         let wanted = |size: PageSize| page_size.is_none_or(|wanted| wanted == size);
         let listing = list(base);
         let mut findings = Vec::new();
         for (size, error) in listing.unreadable {
             let outcome = Err(error.into());
-            findings.push(Finding { page_size: size, file_name: None, outcome });
+            findings.push(JanitorFinding { page_size: size, file_name: None, outcome });
         }
         for entry in listing.entries {
             let outcome = match entry.info {
@@ -120,7 +120,11 @@ impl Janitor {
             };
             let file_name = Some(entry.file_name);
             let page_size = entry.page_size;
-            findings.extend(outcome.map(|outcome| Finding { page_size, file_name, outcome }));
+            findings.extend(outcome.map(|outcome| JanitorFinding {
+                page_size,
+                file_name,
+                outcome,
+            }));
         }
         self.without_what_was_said(findings)
     }
@@ -156,7 +160,7 @@ impl Janitor {
     }
 
     /// Leaves out what was in the way in the last round already, and remembers what is now.
-    fn without_what_was_said(&mut self, findings: Vec<Finding>) -> Vec<Finding> {
+    fn without_what_was_said(&mut self, findings: Vec<JanitorFinding>) -> Vec<JanitorFinding> {
         let mut saying = BTreeMap::new();
         let mut news = Vec::new();
         for finding in findings {

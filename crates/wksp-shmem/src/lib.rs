@@ -81,9 +81,10 @@ pub use address::{AddressError, WorkspaceAddress};
 pub use base::{BASE_VARIABLE, BaseDir, BaseError, BaseSource};
 pub use cpu_sequence::{CpuSequence, CpuSequenceError};
 pub use create::{CreateError, NewRegion, NewRegionOptions, PlacedRegionOptions};
+pub use death_mark::DEATH_MARK;
 pub use host::{HostReset, HostResetError, HostStatus};
 pub use inspect::{ProcessInfo, describe};
-pub use janitor::{Finding, Janitor, JanitorError};
+pub use janitor::{Janitor, JanitorError, JanitorFinding};
 pub use join_table::{JoinOptions, Joined, MapError};
 pub use list::{ListEntry, Listing, list};
 pub use mounts::{

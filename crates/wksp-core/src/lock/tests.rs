@@ -64,6 +64,15 @@ impl Party for Member<'_> {
 
     fn leave(&self) {}
 
+    // Whoever takes note does so while the word names them, and no sooner or later.
+    fn has_got(&self, _word: *const u64) {
+        assert_eq!(self.world.lock.holder(), OwnerId::new(self.id).map(Holder::Owner));
+    }
+
+    fn gives_back(&self, word: *const u64) {
+        self.has_got(word);
+    }
+
     fn judge(&self, Sighting { holder, .. }: Sighting, looks: &mut u32) -> Verdict {
         if let Holder::Owner(id) = holder
             && self.world.flag(id.get()).load(Ordering::Acquire)

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
-use wksp_shmem::{Finding, Janitor, JanitorError};
+use wksp_shmem::{Janitor, JanitorError, JanitorFinding};
 
 use crate::failure::{self, Failure};
 use crate::interrupt::Interrupt;
@@ -96,7 +96,7 @@ impl Plan {
 
 /// Writes what was recovered, and says what is in the way; returns what was to be recovered and
 /// cannot be.
-fn say(session: &Session<'_>, finding: Finding) -> Result<Option<Failure>, Failure> {
+fn say(session: &Session<'_>, finding: JanitorFinding) -> Result<Option<Failure>, Failure> {
     let failure = match finding.outcome {
         Ok(repair) => {
             let name = finding.file_name.unwrap_or_default();

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use nix::sys::signal::Signal;
 use wksp_core::{Holder, OwnerId, Repair};
 use wksp_shmem::{
-    Finding, Janitor, JanitorError, NotARegion, PageSize, RegionError, describe, joiners,
+    Janitor, JanitorError, JanitorFinding, NotARegion, PageSize, RegionError, describe, joiners,
 };
 
 use crate::scene::{Scene, eventually, on_each_page_size, sees_everyone};
@@ -34,7 +34,7 @@ fn what_the_dead_left_is_recovered_and_who_spins_goes_on(scene: &Scene) {
 
     let mut janitor = janitor();
     let found = janitor.round(&scene.base, None);
-    let [Finding { page_size, file_name, outcome: Ok(repair) }] = &found[..] else {
+    let [JanitorFinding { page_size, file_name, outcome: Ok(repair) }] = &found[..] else {
         panic!("{found:?}")
     };
     assert_eq!((*page_size, file_name.as_deref()), (scene.page_size, Some("left".as_ref())));
@@ -100,7 +100,7 @@ fn what_is_in_the_way_is_said_once_and_stops_nothing() {
     assert!(
         matches!(
             &found[..],
-            [Finding {
+            [JanitorFinding {
                 outcome: Err(JanitorError::Region(RegionError::NotARegion {
                     why: NotARegion::Ragged { bytes: 100, .. },
                     ..

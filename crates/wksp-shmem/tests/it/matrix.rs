@@ -6,14 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use wksp_core::{Align, Holder, OwnerId, Repair, Tag};
-use wksp_shmem::{Access, LockOptions, Region, SharedWorkspace, joiners};
+use wksp_shmem::{Access, DEATH_MARK, LockOptions, Region, SharedWorkspace, joiners};
 
 use crate::fork::in_child;
 use crate::scene::{Scene, eventually, impatient, name, on_each_page_size, sees_everyone, skip};
 use crate::victim::Victim;
-
-/// What the kernel stores over the id of a first thread that dies.
-pub(crate) const MARK: u64 = 0x4000_0000;
 
 on_each_page_size! {
     whoever_is_killed_is_recovered_from_at_once,
@@ -45,7 +42,7 @@ fn kill_a_holder(scene: &Scene, text: &str, part: &str, is_nested: bool) -> Opti
     // The kernel ends the child only after its parent.
     eventually("both are dead", || joiners(&region).unwrap() == before);
     let dead = scene.owner(text);
-    assert_eq!(dead, if part == FIRST { MARK } else { held_by });
+    assert_eq!(dead, if part == FIRST { DEATH_MARK } else { held_by });
     Some(dead)
 }
 
@@ -93,10 +90,10 @@ fn the_mark_is_proof_in_every_pid_namespace(scene: &Scene) {
     let ours = scene.create("marked");
     for is_nested in [false, true] {
         let Some(dead) = kill_a_holder(scene, "marked", FIRST, is_nested) else { return };
-        assert_eq!(dead, MARK);
+        assert_eq!(dead, DEATH_MARK);
         let mut waiter = Victim::start_in_new_namespace(scene, "marked", "lock").unwrap();
         let said = waiter.hear();
-        assert!(said.contains("TakenOver") && said.contains(&MARK.to_string()), "{said}");
+        assert!(said.contains("TakenOver") && said.contains(&DEATH_MARK.to_string()), "{said}");
         assert_eq!(scene.owner("marked"), u64::MAX);
     }
     assert!(ours.lock().unwrap().verify().is_clean());
@@ -148,17 +145,17 @@ fn of_two_locks_of_a_first_thread_the_one_that_it_took_first_is_marked(scene: &S
         assert_eq!(code, 0);
         let owners = ["one", "two"].map(|text| scene.owner(text));
         if is_first_given_back {
-            assert_eq!(owners, [u64::MAX, MARK]);
+            assert_eq!(owners, [u64::MAX, DEATH_MARK]);
         } else {
             dead = owners[1];
-            assert_eq!(owners[0], MARK);
-            assert!(dead != MARK && dead != u64::MAX, "{dead}");
-            recover(&ours[0], MARK);
+            assert_eq!(owners[0], DEATH_MARK);
+            assert!(dead != DEATH_MARK && dead != u64::MAX, "{dead}");
+            recover(&ours[0], DEATH_MARK);
             recover(&ours[1], dead);
         }
     }
     assert_ne!(dead, 0);
-    recover(&ours[1], MARK);
+    recover(&ours[1], DEATH_MARK);
 }
 
 fn what_an_owner_panics_in_is_given_back(scene: &Scene) {

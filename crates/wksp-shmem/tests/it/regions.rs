@@ -182,6 +182,42 @@ fn directories_need_not_be_readable_nor_those_of_larger_pages_searchable() {
 }
 
 #[test]
+fn in_a_directory_for_everybody_others_can_neither_remove_nor_redirect() {
+    if !geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let scene = Scene::new();
+    drop(scene.create("roots"));
+    let secret = scene.dir.path().join("secret");
+    fs::write(&secret, [7; 8192]).unwrap();
+    fs::set_permissions(scene.dir.path(), Permissions::from_mode(0o711)).unwrap();
+    let normal = scene.base.directory_path(PageSize::Normal);
+    fs::set_permissions(&normal, Permissions::from_mode(0o1777)).unwrap();
+    let mut command = victim::command(&scene, "roots", "trespass");
+    command.uid(NOBODY).gid(NOBODY);
+    let Ok(mut other) = Victim::try_of(&mut command) else {
+        return skip("another user may not run the test program");
+    };
+    let said = other.hear();
+    assert!(said.contains("unlink: Err(Permission") && said.contains("made: Ok"), "{said}");
+    let mut names = scene.files();
+    names.sort_unstable();
+    assert_eq!(names, ["another", "mine", "planted", "roots"]);
+
+    // Whose a region is, and what is a link, counts for root as for others.
+    let info = info_of(&scene.base, &name("mine"), None).unwrap();
+    assert_eq!((info.uid, info.mode), (NOBODY, 0o600));
+    for planted in ["planted", "another"] {
+        assert_eq!(why_not(&scene, planted), NotARegion::SymbolicLink);
+        let error = NewRegion::create(&scene.base, &name(planted), &pages(1)).unwrap_err();
+        assert!(matches!(error, CreateError::Exists { .. }), "{error:?}");
+        unlink(&scene.base, &name(planted), None).unwrap();
+    }
+    assert_eq!(fs::read(&secret).unwrap(), [7; 8192]);
+    assert!(open(&scene, "roots").is_ok());
+}
+
+#[test]
 fn a_name_alone_means_the_largest_pages() {
     let scene = Scene::new();
     let write = |size: PageSize| {

@@ -13,10 +13,10 @@ use std::num::NonZeroUsize;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use wksp_core::{Holder, OwnerId};
-use wksp_shmem::LockOptions;
+use wksp_shmem::{DEATH_MARK, LockOptions};
 
 use crate::fork::in_child;
-use crate::matrix::{MARK, recover};
+use crate::matrix::recover;
 use crate::scene::{Scene, impatient, sees_everyone};
 
 #[derive(Clone, Copy)]
@@ -74,10 +74,10 @@ fn both_are_found_out_when_their_thread_dies() {
         forget(theirs);
         0
     });
-    assert_eq!((code, scene.owner("mutex")), (0, MARK));
+    assert_eq!((code, scene.owner("mutex")), (0, DEATH_MARK));
     assert_eq!(mutex.lock(), libc::EOWNERDEAD);
     mutex.recover();
-    recover(&ours, MARK);
+    recover(&ours, DEATH_MARK);
 }
 
 #[test]
@@ -103,6 +103,6 @@ fn a_mutex_that_is_taken_under_the_lock_is_as_robust_as_ever() {
     mutex.recover();
     // The C library has used the place for itself.
     let Some(Holder::Owner(dead)) = ours.workspace().holder() else { panic!("nobody holds it") };
-    assert_ne!(Some(dead), OwnerId::new(MARK));
+    assert_ne!(Some(dead), OwnerId::new(DEATH_MARK));
     recover(&ours, dead.get());
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -14,7 +15,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, Uid, geteuid, setuid};
 use wksp_core::{Align, Tag};
-use wksp_shmem::{Access, BaseDir, LockOptions, NewRegion, PageSize, Region, SharedWorkspace};
+use wksp_shmem::{
+    Access, BaseDir, LockOptions, NewRegion, PageSize, Region, SharedWorkspace, unlink,
+};
 
 use crate::foreign::ForeignWord;
 use crate::fork;
@@ -268,6 +271,15 @@ fn plays_its_part() {
             Ok(_) => "attached".to_owned(),
             Err(error) => format!("uid {}: {error:?}", geteuid()),
         }),
+        "trespass" => {
+            let directory = base.directory_path(PageSize::Normal);
+            symlink(base.path().join("secret"), directory.join("planted")).unwrap();
+            symlink(directory.join(&text), directory.join("another")).unwrap();
+            let made = NewRegion::create(&base, &name("mine"), &pages(1)).map(NewRegion::publish);
+            let made = made.unwrap().map(|region| region.info().uid);
+            let unlinked = unlink(&base, &name(&text), None);
+            say(&format!("made: {made:?}, unlink: {unlinked:?}"));
+        }
         "create under umask" => {
             for (mask, mode) in [(0o077, 0o666), (0o000, 0o640), (0o777, 0o600)] {
                 umask(Mode::from_bits_truncate(mask));
