@@ -27,7 +27,7 @@ pub(crate) type Loader = usize;
 pub(crate) struct Recovery {
     /// By which process.
     pub(crate) by: u32,
-    /// From which process.
+    /// From which process, or the kernel's mark.
     pub(crate) from: u32,
     /// Whether the index had to be rebuilt.
     pub(crate) rebuilt: bool,
