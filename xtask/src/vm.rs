@@ -47,7 +47,7 @@ pub(crate) struct Options {
 }
 
 /// How long a machine may take unless something else is asked for.
-const SECONDS_MAX: u64 = 300;
+const SECONDS_MAX: u64 = 420;
 
 /// What is said before the reason.
 const NOT_HERE: &str = "there can be no virtual machines here";
