@@ -6,6 +6,7 @@ use wksp_treap::Damage;
 
 use crate::index::Index;
 use crate::lock::{Holder, Party, Stranger, TakeError, Taken};
+use crate::observe::View;
 use crate::rebuild::{RebuildError, rebuild};
 use crate::verify::{Report, verify};
 use crate::workspace::Workspace;
@@ -149,6 +150,12 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
     #[must_use]
     pub const fn repair(&self) -> Option<Repair> {
         self.repair
+    }
+
+    /// Everything that can be looked at, as one who does not hold the lock sees it.
+    #[must_use]
+    pub const fn view(&self) -> View<'_> {
+        View::new(self.held.workspace.index())
     }
 
     #[inline]

@@ -94,6 +94,8 @@ impl Header {
     pub(crate) fn raise_cycle_tag(&self) {
         // A stored value that cannot be raised to one in range is damage; begin anew then.
         let raised = self.cycle_tag.get().checked_add(1).filter(|raised| *raised > CYCLE_TAG_MIN);
+        // Whoever sees the new tag sees that the lock is held, if they look behind an Acquire fence.
+        fence(Ordering::Release);
         self.cycle_tag.set(raised.unwrap_or(CYCLE_TAG_MIN + 1));
         // Whoever sees a later store sees this one, if they load the tag behind an Acquire fence.
         fence(Ordering::Release);

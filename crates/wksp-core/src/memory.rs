@@ -208,6 +208,61 @@ impl<'m> Memory<'m> {
     }
 }
 
+/// Memory that holds a workspace and is only to be looked at; it may be mapped without the
+/// permission to write.
+///
+/// A copy is another view of the same memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOnlyMemory<'m>(Memory<'m>);
+
+impl<'m> ReadOnlyMemory<'m> {
+    /// Views `bytes` bytes from `base` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Misaligned`] if `base` is not a multiple of 128.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Memory::from_raw_parts`], but the bytes need not be writable.
+    // Nothing of the crate stores to what the methods below lend, and nobody else is lent it. They
+    // load with Relaxed order only, which is defined for memory that cannot be written, too.
+    pub unsafe fn from_raw_parts(base: NonNull<u8>, bytes: usize) -> Result<Self, Misaligned> {
+        // SAFETY: obligations 1 to 3 are the caller's, except that nothing is written through this.
+        unsafe { Memory::from_raw_parts(base, bytes) }.map(Self)
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.0.bytes
+    }
+
+    /// The header, never to be stored to.
+    pub(crate) fn header(self) -> Option<&'m Header> {
+        self.0.header()
+    }
+
+    /// The first `count` records, never to be stored to.
+    pub(crate) fn records(self, count: u32) -> Option<&'m [PartitionRecord]> {
+        self.0.records(count)
+    }
+
+    /// Copies raw bytes out of the memory, header and records included, from `offset` on.
+    ///
+    /// `None` if they do not lie within; then `to` is unchanged.
+    #[must_use]
+    pub fn copy_out(self, offset: usize, to: &mut [u8]) -> Option<()> {
+        self.0.copy_out(offset, to)
+    }
+}
+
+impl<'m> From<Memory<'m>> for ReadOnlyMemory<'m> {
+    fn from(memory: Memory<'m>) -> Self {
+        Self(memory)
+    }
+}
+
 /// A run of bytes as atomics, as many as possible of them in words.
 struct Atoms<'m> {
     head: &'m [AtomicU8],

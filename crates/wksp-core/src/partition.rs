@@ -31,16 +31,21 @@ pub struct Allocation {
 pub struct Partitions<'m> {
     index: Index<'m>,
     next: Link,
+    /// How many more partitions there can be.
+    left: u32,
     /// Where the next partition must begin.
     expected_lo: Gaddr,
 }
 
 impl<'m> Partitions<'m> {
     pub(crate) fn new(index: Index<'m>) -> Self {
-        Self { index, next: index.header.part_head.get(), expected_lo: index.data.lo() }
+        let (next, left) = (index.header.part_head.get(), index.table.len());
+        Self { index, next, left, expected_lo: index.data.lo() }
     }
 
-    fn load(&self, index: PartitionIndex) -> Result<(Partition, Link), Damage> {
+    fn load(&mut self, index: PartitionIndex) -> Result<(Partition, Link), Damage> {
+        // Somebody who changes the records during the walk could make it as long as the data.
+        self.left = self.left.checked_sub(1).ok_or(Damage::EndlessWalk { index })?;
         let record = self.index.table.get(index)?;
         let range = self.index.range(index, record)?;
         if range.lo() != self.expected_lo {

@@ -86,10 +86,7 @@ impl<P: Party> Guard<'_, '_, P> {
     #[must_use]
     #[doc(alias = "fd_wksp_tag_query")]
     pub fn lowest_tagged(&self, tag: Tag) -> Option<Allocation> {
-        allocations(self.index())
-            .filter(|(_, allocation)| allocation.tag == tag)
-            .map(|(_, allocation)| allocation)
-            .min_by_key(|allocation| allocation.range.lo())
+        lowest_tagged(self.index(), tag)
     }
 
     /// All partitions in ascending order of address, free ones too.
@@ -102,32 +99,7 @@ impl<P: Party> Guard<'_, '_, P> {
 
     /// The record and value of the allocation that covers `gaddr`.
     pub(crate) fn find(&self, gaddr: Gaddr) -> Option<(PartitionIndex, Allocation)> {
-        let index = self.index();
-        if !index.data.contains(gaddr) {
-            return None;
-        }
-        let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
-        if let Some(at) = index.hints.at(gaddr)
-            && let Some(allocation) = allocation_at(index, at).filter(covers)
-        {
-            return Some((at, allocation));
-        }
-        match index.used().find(gaddr) {
-            Ok(Found::At(at)) => {
-                if let Some(allocation) = allocation_at(index, at).filter(covers) {
-                    index.hints.remember_at(allocation.range.lo(), at);
-                    return Some((at, allocation));
-                }
-            }
-            Ok(Found::Between { below, above }) => {
-                if index.is_gap(below, above, gaddr) {
-                    return None;
-                }
-            }
-            Err(_) => {}
-        }
-        // Damage on the way: ask the records themselves.
-        allocations(index).find(|(_, allocation)| covers(allocation))
+        find(self.index(), gaddr)
     }
 
     pub(crate) fn not_allocated(&self, gaddr: Gaddr) -> NotAllocated {
@@ -147,6 +119,43 @@ impl<P: Party> Salvage<'_, '_, P> {
     pub fn allocations(&self) -> impl Iterator<Item = Allocation> {
         allocations(self.workspace().index()).map(|(_, allocation)| allocation)
     }
+}
+
+/// The record and value of the allocation that covers `gaddr`.
+pub(crate) fn find(index: Index<'_>, gaddr: Gaddr) -> Option<(PartitionIndex, Allocation)> {
+    if !index.data.contains(gaddr) {
+        return None;
+    }
+    let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
+    if let Some(at) = index.hints.at(gaddr)
+        && let Some(allocation) = allocation_at(index, at).filter(covers)
+    {
+        return Some((at, allocation));
+    }
+    match index.used().find(gaddr) {
+        Ok(Found::At(at)) => {
+            if let Some(allocation) = allocation_at(index, at).filter(covers) {
+                index.hints.remember_at(allocation.range.lo(), at);
+                return Some((at, allocation));
+            }
+        }
+        Ok(Found::Between { below, above }) => {
+            if index.is_gap(below, above, gaddr) {
+                return None;
+            }
+        }
+        Err(_) => {}
+    }
+    // Damage on the way: ask the records themselves.
+    allocations(index).find(|(_, allocation)| covers(allocation))
+}
+
+/// The allocation with `tag` at the lowest address.
+pub(crate) fn lowest_tagged(index: Index<'_>, tag: Tag) -> Option<Allocation> {
+    allocations(index)
+        .filter(|(_, allocation)| allocation.tag == tag)
+        .map(|(_, allocation)| allocation)
+        .min_by_key(|allocation| allocation.range.lo())
 }
 
 /// The allocations as the records have them, in the order of the table.

@@ -54,7 +54,8 @@ impl<P: Party> Guard<'_, '_, P> {
     }
 }
 
-fn usage(index: Index<'_>, tag: Option<Tag>) -> Usage {
+/// Adds up the partitions, and those with `tag` apart.
+pub(crate) fn usage(index: Index<'_>, tag: Option<Tag>) -> Usage {
     let (mut used, mut free, mut tagged) = <(Amount, Amount, Amount)>::default();
     for (at, record) in index.table.iter() {
         let Ok(range) = index.range(at, record) else { continue };

@@ -87,19 +87,7 @@ impl<'m, P: Party> Workspace<'m, P> {
     /// [`JoinError`] if there is no workspace, or its header does not fit itself and the memory.
     #[doc(alias = "fd_wksp_join")]
     pub fn join(memory: Memory<'m>, party: P) -> Result<Self, JoinError> {
-        let no_header = JoinError::NoHeader { bytes: memory.bytes() };
-        let header = memory.header().ok_or(no_header)?;
-        match header.magic.get() {
-            // Pairs with the fence before format stores the magic.
-            MAGIC => fence(Ordering::Acquire),
-            magic => return Err(JoinError::NotAWorkspace { magic }),
-        }
-        let geometry = Geometry::new(header.part_max.get(), header.data_max.get())?;
-        let (lo, hi) = (header.gaddr_lo.get(), header.gaddr_hi.get());
-        let expected = geometry.data();
-        if (lo, hi) != (expected.lo().get(), expected.hi().get()) {
-            return Err(JoinError::BadBounds { lo, hi, expected });
-        }
+        let geometry = stored_geometry(memory.header(), memory.bytes())?;
         Self::over(memory, geometry, party)
             .ok_or(JoinError::Truncated { footprint: geometry.footprint(), bytes: memory.bytes() })
     }
@@ -204,6 +192,28 @@ impl<'m, P: Party> Workspace<'m, P> {
     }
 }
 
+/// What the header says of a workspace in so many bytes, checked against itself.
+///
+/// Whether the bytes are enough for it is still to be looked at.
+pub(crate) fn stored_geometry(
+    header: Option<&Header>,
+    bytes: usize,
+) -> Result<Geometry, JoinError> {
+    let header = header.ok_or(JoinError::NoHeader { bytes })?;
+    match header.magic.get() {
+        // Pairs with the fence before format stores the magic.
+        MAGIC => fence(Ordering::Acquire),
+        magic => return Err(JoinError::NotAWorkspace { magic }),
+    }
+    let geometry = Geometry::new(header.part_max.get(), header.data_max.get())?;
+    let (lo, hi) = (header.gaddr_lo.get(), header.gaddr_hi.get());
+    let expected = geometry.data();
+    if (lo, hi) != (expected.lo().get(), expected.hi().get()) {
+        return Err(JoinError::BadBounds { lo, hi, expected });
+    }
+    Ok(geometry)
+}
+
 impl<P> Workspace<'_, P> {
     /// The numbers of records and bytes.
     pub const fn geometry(&self) -> &Geometry {
@@ -257,7 +267,7 @@ impl<P> Workspace<'_, P> {
     /// [`OutsideData`] if not all of them lie within the data; then `to` is unchanged.
     pub fn copy_out(&self, gaddr: Gaddr, to: &mut [u8]) -> Result<(), OutsideData> {
         let outside = OutsideData { gaddr, bytes: to.len() as u64, data: self.geometry.data() };
-        let offset = self.data_offset(gaddr, to.len()).ok_or(outside)?;
+        let offset = data_offset(&self.geometry, gaddr, to.len()).ok_or(outside)?;
         self.memory.copy_out(offset, to).ok_or(outside)
     }
 
@@ -272,15 +282,15 @@ impl<P> Workspace<'_, P> {
     /// [`OutsideData`] if not all of them lie within the data; then nothing is changed.
     pub fn copy_in(&self, gaddr: Gaddr, from: &[u8]) -> Result<(), OutsideData> {
         let outside = OutsideData { gaddr, bytes: from.len() as u64, data: self.geometry.data() };
-        let offset = self.data_offset(gaddr, from.len()).ok_or(outside)?;
+        let offset = data_offset(&self.geometry, gaddr, from.len()).ok_or(outside)?;
         self.memory.copy_in(offset, from).ok_or(outside)
     }
+}
 
-    /// Where in the memory `bytes` bytes from `gaddr` on begin, `None` if they are not all data.
-    fn data_offset(&self, gaddr: Gaddr, bytes: usize) -> Option<usize> {
-        let data = self.geometry.data();
-        let end = gaddr.get().checked_add(bytes as u64)?;
-        (data.lo() <= gaddr && end <= data.hi().get()).then_some(())?;
-        usize::try_from(gaddr.get()).ok()
-    }
+/// Where in the memory `bytes` bytes from `gaddr` on begin, `None` if they are not all data.
+pub(crate) fn data_offset(geometry: &Geometry, gaddr: Gaddr, bytes: usize) -> Option<usize> {
+    let data = geometry.data();
+    let end = gaddr.get().checked_add(bytes as u64)?;
+    (data.lo() <= gaddr && end <= data.hi().get()).then_some(())?;
+    usize::try_from(gaddr.get()).ok()
 }

@@ -102,9 +102,9 @@ pub use placement::{
 pub use presence::{Joiner, Joiners, PID_LIMIT, PidNamespace, joiners};
 pub use process::{LockOptions, Patience, ProcessParty};
 pub use procfs::{Mapper, mappers};
-pub use read_only::{NoSuchBytes, ReadOnlyMapping};
+pub use read_only::{NoSuchBytes, ReadOnlyMapping, look_for};
 pub use region::{Access, NotARegion, Region, RegionError, RegionId, RegionInfo, info_of, unlink};
-pub use residence::{Residence, ResidenceError};
+pub use residence::{PageResidence, Residence, ResidenceError};
 pub use topology::{
     CpuIndex, HwlocTopology, NodeIndex, NodeInfo, PageCount, Topology, TopologyError,
 };

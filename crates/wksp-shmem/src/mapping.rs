@@ -11,8 +11,10 @@
 //!    whose lifetime ends before the mapping's: by a borrow, or by [`MappedWorkspace`], which keeps
 //!    the mapping alive and lends its workspace for no longer than itself.
 //! 3. They come from the kernel, so they are initialised.
-//! 4. Those of any other area are only ever copied, through atomic loads; but those of the hints of
-//!    a [`MappedWorkspace`] are atomic words, which that alone has and keeps as long as itself.
+//! 4. Those of any other area are only ever read, through atomic loads: they are copied, or handed
+//!    out as [`ReadOnlyMemory`], whose lifetime ends before the area's by a borrow; but those of the
+//!    hints of a [`MappedWorkspace`] are atomic words, which that alone has and keeps as long as
+//!    itself.
 //!
 //! What a mapping cannot prevent is that someone makes the file of a region shorter: an access
 //! beyond the new end is then answered with SIGBUS. A region's file is never made shorter by this
@@ -32,7 +34,7 @@ use nix::libc::{c_void, off_t};
 use nix::sys::mman::{
     MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap,
 };
-use wksp_core::{Memory, Misaligned, Workspace};
+use wksp_core::{Memory, Misaligned, ReadOnlyMemory, Workspace};
 
 use crate::process::ProcessParty;
 
@@ -121,6 +123,13 @@ impl Area {
     /// The number of bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes.get()
+    }
+
+    /// The bytes, to be read by whoever looks at the workspace in them.
+    pub(crate) fn memory_to_read(&self) -> Result<ReadOnlyMemory<'_>, Misaligned> {
+        // SAFETY: obligations 1, 3 and 4 are, in that order, the three of this function; the borrow
+        // bounds the lifetime.
+        unsafe { ReadOnlyMemory::from_raw_parts(self.base.cast(), self.bytes.get()) }
     }
 
     /// Copies the bytes from `offset` on, each of them as it is at some moment; `None` if there are

@@ -1,11 +1,18 @@
 //! Looking at a region without being able to change it.
 
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use wksp_core::{Doubt, Name, Observer};
+
+use crate::base::BaseDir;
 use crate::join_table::{JoinOptions, MapError, give_memory, map_failed};
 use crate::mapping::Area;
 use crate::numa_calls::populate_for_reading;
-use crate::region::Region;
+use crate::page_size::PageSize;
+use crate::region::{Access, Region};
+use crate::workspace::AttachError;
 
 /// A region mapped to be read, by somebody who needs no more than the permission for that.
 ///
@@ -67,6 +74,54 @@ impl ReadOnlyMapping {
         Ok(Self { area, region })
     }
 
+    /// Maps the region called `name`, of `page_size` or else of the largest pages.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Region`] and [`AttachError::Map`].
+    pub fn open(
+        base: &BaseDir,
+        name: &Name,
+        page_size: Option<PageSize>,
+    ) -> Result<Self, AttachError> {
+        let region = Region::open(base, name, page_size, Access::ReadOnly)?;
+        Ok(Self::map(region, &JoinOptions::default())?)
+    }
+
+    /// Looks at the workspace in the region, without its lock.
+    ///
+    /// Costs a few loads, and no system call.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Join`] if there is no workspace in it, or a damaged one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wksp_core::Name;
+    /// # use wksp_shmem::{BaseDir, NewRegionOptions, PageSize, SharedWorkspace};
+    /// use wksp_shmem::{ReadOnlyMapping, look_for};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # std::fs::create_dir(dir.path().join(".normal"))?;
+    /// # let base = BaseDir::resolve(Some(dir.path()))?;
+    /// # let region = NewRegionOptions { page_size: PageSize::Normal, page_count: 9, mode: 0o600 };
+    /// # let name = Name::new("seen")?;
+    /// # SharedWorkspace::create(&base, &name, &region, &Default::default())?;
+    /// let mapping = ReadOnlyMapping::open(&base, &Name::new("seen")?, None)?;
+    /// let observer = mapping.observer()?;
+    /// let seen = observer.observe(|view| view.usage(None), look_for(Duration::from_millis(10)));
+    /// assert_eq!((seen.value.used.count, seen.doubt), (0, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn observer(&self) -> Result<Observer<'_>, AttachError> {
+        let name = self.region.info().name;
+        Observer::join(self.area.memory_to_read()?)
+            .map_err(|source| AttachError::Join { name, source })
+    }
+
     /// The region.
     #[must_use]
     pub const fn region(&self) -> &Region {
@@ -112,5 +167,29 @@ impl ReadOnlyMapping {
 
     const fn no_such(&self, offset: usize, count: usize) -> NoSuchBytes {
         NoSuchBytes { offset, count, bytes: self.area.bytes() }
+    }
+}
+
+/// The first pause between two looks.
+const PAUSE_MIN: Duration = Duration::from_micros(20);
+/// The longest one.
+const PAUSE_MAX: Duration = Duration::from_millis(2);
+
+/// For [`Observer::observe`]: looks again for so long, with pauses that become longer.
+///
+/// The first pause takes no longer than an operation on a workspace does, and a look that has begun
+/// is not cut short.
+#[must_use = "it is an argument of Observer::observe"]
+pub fn look_for(bound: Duration) -> impl FnMut(Doubt) -> bool {
+    let began = Instant::now();
+    let mut pause = PAUSE_MIN;
+    move |_| {
+        let left = bound.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        thread::sleep(pause.min(left));
+        pause = pause.saturating_mul(2).min(PAUSE_MAX);
+        true
     }
 }

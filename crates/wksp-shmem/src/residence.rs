@@ -45,6 +45,19 @@ pub struct Residence {
     pub unknown: u64,
 }
 
+/// Where one page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageResidence {
+    /// On this node.
+    On(NodeIndex),
+    /// Without memory: see [`Residence::absent`].
+    Absent,
+    /// In swap space: see [`Residence::swapped`].
+    Swapped,
+    /// In memory, but the kernel does not say where.
+    Unknown,
+}
+
 /// Why it cannot be found out where the pages of a region are.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,13 +118,61 @@ impl Residence {
         if pages.start > pages.end || pages.end > page_count {
             return Err(ResidenceError::NoSuchPages { path: path(), pages, page_count });
         }
-        Self::of_file(region.as_fd(), region.info().page_size, pages).map_err(|source| match source
-            .raw_os_error()
-            .map(Errno::from_raw)
-        {
-            Some(Errno::EPERM | Errno::ENOSYS) => ResidenceError::Forbidden { source },
-            _ => ResidenceError::Io { path: path(), source },
-        })
+        Self::of_file(region.as_fd(), region.info().page_size, pages)
+            .map_err(|source| refused(region, source))
+    }
+
+    /// Where each of a few pages of a region is, now, in the order in which they are given.
+    ///
+    /// For samples of large regions: costs a few system calls in all and for each page.
+    ///
+    /// # Errors
+    ///
+    /// [`ResidenceError`].
+    pub fn of_each(region: &Region, pages: &[u64]) -> Result<Vec<PageResidence>, ResidenceError> {
+        let page_count = region.info().page_count();
+        if let Some(&page) = pages.iter().find(|&&page| page >= page_count) {
+            let (path, pages) = (region.path().to_owned(), page..page.saturating_add(1));
+            return Err(ResidenceError::NoSuchPages { path, pages, page_count });
+        }
+        Self::of_each_in_file(region, pages).map_err(|source| refused(region, source))
+    }
+
+    fn of_each_in_file(region: &Region, pages: &[u64]) -> io::Result<Vec<PageResidence>> {
+        let (file, page_size) = (region.as_fd(), region.info().page_size);
+        let is_whole = is_whole(file)?;
+        if page_size != PageSize::Normal && !is_whole {
+            return Ok(vec![PageResidence::Unknown; pages.len()]);
+        }
+        let part = Part::map(file, page_size, 0..region.info().page_count())?;
+        // Where it is, of those that need not be asked for; the others are brought in.
+        let mut asked = Vec::new();
+        let mut found = Vec::with_capacity(pages.len());
+        for page in pages {
+            let page = usize::try_from(page.saturating_mul(page_size.bytes()));
+            let page = page.map_err(io::Error::other)?;
+            let known = match page_size {
+                PageSize::Normal => part.not_in_memory(file, page, is_whole)?,
+                PageSize::Huge | PageSize::Gigantic => None,
+            };
+            if known.is_none() {
+                part.touch(&(page..page.saturating_add(part.page_bytes)));
+                asked.push(page);
+            }
+            found.push(known);
+        }
+        let mut states = locate(&part.area, &asked)?.into_iter();
+        let answers = found.into_iter().map(|known| match (known, page_size) {
+            (Some(known), _) => known,
+            (None, page_size) => match states.next() {
+                Some(PageState::On(node)) => PageResidence::On(node),
+                Some(PageState::NotMapped) if page_size == PageSize::Normal => {
+                    PageResidence::Swapped
+                }
+                Some(PageState::NotMapped | PageState::Unknown) | None => PageResidence::Unknown,
+            },
+        });
+        Ok(answers.collect())
     }
 
     pub(crate) fn of_file(
@@ -197,6 +258,14 @@ impl fmt::Display for Residence {
     }
 }
 
+/// Why the kernel did not say where pages are.
+fn refused(region: &Region, source: io::Error) -> ResidenceError {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::ENOSYS) => ResidenceError::Forbidden { source },
+        _ => ResidenceError::Io { path: region.path().to_owned(), source },
+    }
+}
+
 /// A part of a region, mapped to be read.
 struct Part {
     area: Area,
@@ -262,6 +331,22 @@ impl Part {
         }
         self.sort_hole(position..self.area.bytes(), is_whole, &mut in_memory, residence);
         Ok(in_memory)
+    }
+
+    /// Where a normal page is if it is not in memory.
+    fn not_in_memory(
+        &self,
+        file: BorrowedFd<'_>,
+        page: usize,
+        is_whole: bool,
+    ) -> io::Result<Option<PageResidence>> {
+        let end = page.saturating_add(self.page_bytes);
+        let is_stored = self.seek(file, page, Whence::SeekData)?.is_some_and(|start| start < end);
+        if !is_stored {
+            return Ok((!is_whole).then_some(PageResidence::Absent));
+        }
+        let is_in_core = in_core(&self.area, &(page..end))?.first().copied().unwrap_or(false);
+        Ok((!is_in_core).then_some(PageResidence::Swapped))
     }
 
     fn sort_hole(

@@ -9,5 +9,6 @@ mod damage;
 mod golden;
 mod heap;
 mod misuse;
+mod observe;
 mod operations;
 mod random;

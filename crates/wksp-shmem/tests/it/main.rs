@@ -17,6 +17,7 @@ mod janitor;
 mod joins;
 mod liveness;
 mod matrix;
+mod observe;
 mod regions;
 mod robust_mutex;
 mod scene;

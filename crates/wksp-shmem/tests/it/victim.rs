@@ -16,12 +16,13 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, Uid, geteuid, setuid};
 use wksp_core::{Align, Tag};
 use wksp_shmem::{
-    Access, BaseDir, LockOptions, NewRegion, PageSize, Region, SharedWorkspace, unlink,
+    Access, BaseDir, LockOptions, NewRegion, PageSize, ReadOnlyMapping, Region, SharedWorkspace,
+    look_for, unlink,
 };
 
 use crate::foreign::ForeignWord;
-use crate::fork;
 use crate::scene::{NOBODY, Scene, impatient, name, pages, sees_everyone, skip};
+use crate::{fork, observe};
 
 const PART: &str = "WKSP_SHMEM_TEST_PART";
 const BASE: &str = "WKSP_SHMEM_TEST_BASE";
@@ -254,6 +255,14 @@ fn plays_its_part() {
             setuid(Uid::from_raw(NOBODY)).unwrap();
             let outcome = workspace.lock().map(|guard| guard.repair());
             say(&format!("uid {}: {outcome:?}", geteuid()));
+        }
+        "look after giving up root" => {
+            setuid(Uid::from_raw(NOBODY)).unwrap();
+            let written = attach(LockOptions::default()).is_ok();
+            let mapping = ReadOnlyMapping::open(&base, &name(&text), None).unwrap();
+            let observer = mapping.observer().unwrap();
+            let seen = observer.observe(observe::everything, look_for(Duration::ZERO));
+            say(&format!("uid {}, may write {written}: {seen:?}", geteuid()));
         }
         "bear an odd name" => {
             std::fs::write("/proc/self/comm", b"caf\xc3").unwrap();
