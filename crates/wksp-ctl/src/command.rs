@@ -17,6 +17,7 @@ mod janitor;
 mod legacy;
 mod links;
 mod ls;
+mod map;
 mod new;
 mod numa;
 mod owner;
@@ -29,6 +30,7 @@ mod rm;
 mod show;
 mod tag;
 mod tag_free;
+mod top;
 mod usage;
 mod verify;
 mod r#where;
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Fill(fill::Args),
     Show(show::Args),
     Usage(usage::Args),
+    Map(map::Args),
+    Top(top::Args),
     Owner(owner::Args),
     Check(check::Args),
     Janitor(janitor::Args),
@@ -97,6 +101,8 @@ impl Command {
             Self::Fill(_) => "fill",
             Self::Show(_) => "show",
             Self::Usage(_) => "usage",
+            Self::Map(_) => "map",
+            Self::Top(_) => "top",
             Self::Owner(_) => "owner",
             Self::Check(_) => "check",
             Self::Janitor(_) => "janitor",
@@ -133,6 +139,8 @@ impl Command {
             Self::Fill(args) => Box::new(args.plan()?),
             Self::Show(args) => Box::new(args.plan()?),
             Self::Usage(args) => Box::new(args.plan()?),
+            Self::Map(args) => Box::new(args.plan()?),
+            Self::Top(args) => Box::new(args.plan()?),
             Self::Owner(args) => Box::new(args.plan()?),
             Self::Check(args) => Box::new(args.plan()?),
             Self::Janitor(args) => Box::new(args.plan()?),

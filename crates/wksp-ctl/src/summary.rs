@@ -1,7 +1,7 @@
 //! What a region and the workspace in it look like from outside.
 
 use serde::Serialize;
-use wksp_core::{Allocation, Holder, Name, Workspace};
+use wksp_core::{Allocation, Holder, Name, Observer, Workspace};
 use wksp_shmem::{ProcessParty, RegionInfo, WorkspaceAddress};
 
 use crate::moment;
@@ -62,6 +62,20 @@ impl WorkspaceSummary {
             gaddr_lo: geometry.data().lo().get(),
             gaddr_hi: geometry.data().hi().get(),
             lock: LockSummary::new(workspace.holder()),
+        }
+    }
+
+    /// The same of one that is only looked at.
+    pub(crate) fn observed(observer: &Observer<'_>) -> Self {
+        let geometry = observer.geometry();
+        Self {
+            header_name: observer.name().ok().map(|name| name.to_string()),
+            seed: observer.seed(),
+            part_max: geometry.part_max(),
+            data_max: geometry.data_max(),
+            gaddr_lo: geometry.data().lo().get(),
+            gaddr_hi: geometry.data().hi().get(),
+            lock: LockSummary::new(observer.holder()),
         }
     }
 }

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
-use wksp_core::Allocation;
-use wksp_shmem::{SharedWorkspace, WorkspaceAddress};
+use wksp_core::{Allocation, Observed};
+use wksp_shmem::WorkspaceAddress;
 
 use crate::destination::{exists, is_stream};
 use crate::failure::{self, Failure, Kind};
+use crate::look::{DoubtReport, LookArgs, Sight};
 use crate::output::{Outcome, unless_closed};
 use crate::plural::Plural;
 use crate::session::Session;
@@ -37,9 +38,11 @@ pub(crate) struct Args {
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
-    /// Go by the records alone, and neither check nor repair anything.
-    #[arg(long)]
+    /// Go by the records alone, whatever the index over them says.
+    #[arg(long, conflicts_with = "lock")]
     salvage: bool,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 /// What to copy where, checked.
@@ -50,6 +53,7 @@ pub(crate) struct Plan {
     file: Option<PathBuf>,
     force: bool,
     salvage: bool,
+    look: LookArgs,
 }
 
 impl Args {
@@ -59,6 +63,7 @@ impl Args {
             file: Some(self.file).filter(|file| file != Path::new("-")),
             force: self.force,
             salvage: self.salvage,
+            look: self.look,
         })
     }
 }
@@ -74,19 +79,20 @@ impl super::Plan for Plan {
                 "name a file to get the allocation, or leave --json out",
             ));
         }
-        let shared = session.attach(&self.address.name)?;
-        let allocation = self.find(session, &shared)?;
+        let sight = Sight::open(session, &self.address.name, self.look)?;
+        let Observed { value: allocation, doubt } = self.find(session, &sight)?;
         let Some(path) = &self.file else {
             let mut stdout = io::stdout().lock();
-            return match self.copy(session, &shared, &allocation, &mut stdout) {
+            return match self.copy(session, &sight, &allocation, &mut stdout) {
                 Ok(()) => Ok(Outcome::written()),
                 Err(Stop::Write(error)) => unless_closed(error).map(|()| Outcome::written()),
                 Err(Stop::Failed(failure)) => Err(failure),
             };
         };
-        self.write(session, &shared, &allocation, path)?;
+        self.write(session, &sight, &allocation, path)?;
         let allocation = AllocationSummary::at(self.address, &allocation);
-        Ok(Outcome::done(Got { allocation, file: path.display().to_string() }))
+        let doubt = doubt.map(DoubtReport::new);
+        Ok(Outcome::done(Got { allocation, file: path.display().to_string(), doubt }))
     }
 }
 
@@ -97,15 +103,18 @@ enum Stop {
 }
 
 impl Plan {
-    fn find(&self, session: &Session<'_>, shared: &SharedWorkspace) -> Result<Allocation, Failure> {
+    fn find(&self, session: &Session<'_>, sight: &Sight) -> Result<Observed<Allocation>, Failure> {
         let WorkspaceAddress { name, gaddr } = self.address;
-        let found = if self.salvage {
-            let salvage = session.salvage(shared)?;
-            salvage.allocations().find(|allocation| allocation.range.contains(gaddr))
-        } else {
-            session.locked(shared, |guard| Ok(guard.allocation(gaddr)))?
-        };
-        found.ok_or_else(|| failure::no_allocation(&name, gaddr, shared.workspace().geometry()))
+        let seen = sight.look(session, |view| {
+            if self.salvage {
+                view.allocations().find(|allocation| allocation.range.contains(gaddr))
+            } else {
+                view.allocation(gaddr)
+            }
+        })?;
+        let geometry = sight.geometry()?;
+        let value = seen.value.ok_or_else(|| failure::no_allocation(&name, gaddr, &geometry))?;
+        Ok(Observed { value, doubt: seen.doubt })
     }
 
     /// Copies the bytes without the lock, since who reads them may be slow, and then looks whether
@@ -113,10 +122,11 @@ impl Plan {
     fn copy(
         &self,
         session: &Session<'_>,
-        shared: &SharedWorkspace,
+        sight: &Sight,
         allocation: &Allocation,
         to: &mut dyn Write,
     ) -> Result<(), Stop> {
+        let observer = sight.observer().map_err(Stop::Failed)?;
         let mut chunk = vec![0; 1 << 20];
         let mut gaddr = allocation.range.lo();
         loop {
@@ -125,15 +135,15 @@ impl Plan {
             let Some(bytes) = chunk.get_mut(..count).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
-            let copied = shared.workspace().copy_out(gaddr, bytes);
+            let copied = observer.copy_out(gaddr, bytes);
             copied.map_err(|error| Stop::Failed(failure::copy(&self.address.name, &error)))?;
             to.write_all(bytes).map_err(Stop::Write)?;
             let Some(next) = gaddr.checked_add(count as u64) else { break };
             gaddr = next;
         }
         to.flush().map_err(Stop::Write)?;
-        match self.find(session, shared) {
-            Ok(found) if found == *allocation => Ok(()),
+        match self.find(session, sight) {
+            Ok(found) if found.value == *allocation => Ok(()),
             Err(failure) if failure.kind != Kind::NotFound => Err(Stop::Failed(failure)),
             _ => Err(Stop::Failed(Failure::new(
                 Kind::Failed,
@@ -146,7 +156,7 @@ impl Plan {
     fn write(
         &self,
         session: &Session<'_>,
-        shared: &SharedWorkspace,
+        sight: &Sight,
         allocation: &Allocation,
         path: &Path,
     ) -> Result<(), Failure> {
@@ -164,14 +174,14 @@ impl Plan {
         if let Ok(metadata) = fs::symlink_metadata(path) {
             if is_stream(path) {
                 let mut to = OpenOptions::new().write(true).open(path).map_err(failed)?;
-                return self.copy(session, shared, allocation, &mut to).map_err(stopped);
+                return self.copy(session, sight, allocation, &mut to).map_err(stopped);
             }
             if metadata.is_dir() || !self.force {
                 return Err(exists(path));
             }
         }
         let mut temporary = temporary(path).map_err(failed)?;
-        self.copy(session, shared, allocation, temporary.as_file_mut()).map_err(stopped)?;
+        self.copy(session, sight, allocation, temporary.as_file_mut()).map_err(stopped)?;
         let kept: Result<File, tempfile::PersistError> =
             if self.force { temporary.persist(path) } else { temporary.persist_noclobber(path) };
         match kept {
@@ -196,11 +206,12 @@ struct Got {
     #[serde(flatten)]
     allocation: AllocationSummary,
     file: String,
+    doubt: Option<DoubtReport>,
 }
 
 impl fmt::Display for Got {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allocation, file } = self;
+        let Self { allocation, file, .. } = self;
         let bytes = Plural(allocation.bytes, "byte");
         writeln!(f, "{}: {bytes} to {file}", allocation.address)
     }

@@ -7,6 +7,7 @@ use wksp_core::Name;
 use wksp_shmem::{ListEntry, PageSize, RegionInfo, list};
 
 use crate::failure::{self, Failure};
+use crate::look::Sight;
 use crate::output::{ErrorReport, Outcome};
 use crate::process::printable;
 use crate::session::Session;
@@ -14,7 +15,7 @@ use crate::size::Human;
 use crate::summary::{RegionSummary, WorkspaceSummary};
 use crate::table::{Side, Table};
 
-/// Lists what there is, without taking any lock.
+/// Lists what there is, without taking any lock; the permission to read it is enough.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -51,7 +52,7 @@ struct Entry {
     page_size: String,
     /// `None` if it is no region.
     region: Option<RegionSummary>,
-    /// `None` if it cannot be attached.
+    /// `None` if it cannot be looked at.
     workspace: Option<WorkspaceSummary>,
     /// Why one of these is missing.
     error: Option<ErrorReport>,
@@ -60,7 +61,7 @@ struct Entry {
 impl Entry {
     fn new(session: &Session<'_>, entry: &ListEntry) -> Self {
         let (region, workspace) = match &entry.info {
-            Ok(info) => (Some(RegionSummary::new(info)), attach(session, info)),
+            Ok(info) => (Some(RegionSummary::new(info)), look(session, info)),
             Err(error) => (None, Err(failure::region(error))),
         };
         Self {
@@ -87,10 +88,10 @@ impl Entry {
     }
 }
 
-fn attach(session: &Session<'_>, info: &RegionInfo) -> Result<WorkspaceSummary, Failure> {
+fn look(session: &Session<'_>, info: &RegionInfo) -> Result<WorkspaceSummary, Failure> {
     let name: &Name = &info.name;
-    let shared = session.attach_pages(name, Some(info.page_size))?;
-    Ok(WorkspaceSummary::new(shared.workspace()))
+    let sight = Sight::open_pages(session, name, Some(info.page_size))?;
+    Ok(WorkspaceSummary::observed(&sight.observer()?))
 }
 
 impl fmt::Display for Listing {

@@ -5,15 +5,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wksp_core::{Holder, Name};
+use wksp_core::{Holder, Name, Observer};
 use wksp_shmem::{Region, SharedWorkspace};
 
 use crate::confirm::confirm;
 use crate::failure::{self, Failure, Kind};
+use crate::look::Sight;
 use crate::output::Outcome;
 use crate::process::{Others, Process, holder_pid};
 use crate::repair::RepairReport;
-use crate::session::{Session, region_of};
+use crate::session::Session;
 use crate::summary::LockSummary;
 use crate::{typed, value};
 
@@ -64,13 +65,13 @@ impl Args {
 impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let name = &self.name;
-        let shared = session.attach(name)?;
-        let region = region_of(&shared)?;
+        let sight = Sight::open_pages(session, name, session.page_size())?;
+        let region = sight.region();
         let others = Others::of(region).map_err(|error| {
             let remedy = "look with `fuser` or `lsof` instead";
             Failure::io(format_args!("cannot find out who has joined {name}"), &error, remedy)
         })?;
-        let watched = self.watch(&shared);
+        let watched = self.watch(&sight.observer()?);
         let mut report = Report {
             name: name.to_string(),
             lock: LockSummary::new(watched.as_ref().map(|watched| watched.holder)),
@@ -83,6 +84,7 @@ impl super::Plan for Plan {
         if self.break_lock {
             match watched {
                 Some(watched) => {
+                    let shared = session.attach(name)?;
                     report.broken = Some(self.break_lock(&shared, watched.holder, &report)?);
                 }
                 None => session.notice("not_locked", &format!("nobody holds the lock of {name}")),
@@ -105,8 +107,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Plan {
     /// Looks at the lock for a while, or until it changes hands.
-    fn watch(&self, shared: &SharedWorkspace) -> Option<Watched> {
-        let workspace = shared.workspace();
+    fn watch(&self, workspace: &Observer<'_>) -> Option<Watched> {
         let (holder, cycle_tag) = (workspace.holder()?, workspace.cycle_tag());
         let began = Instant::now();
         let mut held = Duration::ZERO;

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
-use wksp_core::{Name, Partition, Tag};
-use wksp_shmem::SharedWorkspace;
+use wksp_core::{Name, Partition, Tag, View};
 
 use super::usage::Totals;
 use crate::failure::{Failure, Kind};
+use crate::look::{DoubtReport, LookArgs, Sight};
 use crate::output::Outcome;
-use crate::session::{Session, region_of};
+use crate::session::Session;
 use crate::size::{Bytes, Human};
 use crate::summary::{RegionSummary, WorkspaceSummary};
 use crate::table::{Side, Table};
@@ -25,9 +25,11 @@ Examples:
 pub(crate) struct Args {
     /// The workspace.
     name: String,
-    /// List the records that have a tag, and neither check nor repair anything.
-    #[arg(long)]
+    /// List the records that have a tag, whatever the index over them says.
+    #[arg(long, conflicts_with = "lock")]
     salvage: bool,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 /// What to show, checked.
@@ -35,46 +37,45 @@ pub(crate) struct Args {
 pub(crate) struct Plan {
     name: Name,
     salvage: bool,
+    look: LookArgs,
 }
 
 impl Args {
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
-        Ok(Plan { name: value::name(&self.name)?, salvage: self.salvage })
+        Ok(Plan { name: value::name(&self.name)?, salvage: self.salvage, look: self.look })
     }
 }
 
 impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
-        let shared = session.attach(&self.name)?;
-        let found = if self.salvage {
-            let salvage = session.salvage(&shared)?;
-            let mut partitions: Vec<PartitionReport> = salvage
-                .allocations()
-                .map(|allocation| {
-                    let (lo, hi) = (allocation.range.lo().get(), allocation.range.hi().get());
-                    PartitionReport::new(None, lo, hi, Some(allocation.tag))
-                })
-                .collect();
-            partitions.sort_by_key(|partition| (partition.gaddr_lo, partition.gaddr_hi));
-            Found { partitions, damage: None, totals: None }
-        } else {
-            self.look(session, &shared)?
-        };
-        let failure = found.damage.as_ref().map(|damage| {
-            Failure::new(
+        let sight = Sight::open(session, &self.name, self.look)?;
+        let seen = sight.look(session, if self.salvage { salvage } else { look })?;
+        let (found, doubt) = (seen.value, seen.doubt);
+        let name = &self.name;
+        let failure = found.damage.as_ref().map(|damage| match doubt {
+            // Somebody at work bends the list for a moment.
+            Some(doubt) if doubt.is_changed => Failure::new(
+                Kind::Busy,
+                format_args!(
+                    "{name} is being changed, and its list of partitions was cut: {damage}"
+                ),
+                format_args!("`wksp-ctl show {name} --lock` waits until nobody changes it"),
+            ),
+            _ => Failure::new(
                 Kind::Corrupt,
-                format_args!("the list of partitions of {} ends early: {damage}", self.name),
-                format_args!("`wksp-ctl rebuild {}` builds it anew", self.name),
-            )
+                format_args!("the list of partitions of {name} ends early: {damage}"),
+                format_args!("`wksp-ctl rebuild {name}` builds it anew"),
+            ),
         });
-        let region = region_of(&shared)?;
+        let region = sight.region();
         let report = Report {
             region: RegionSummary::new(region.info()),
             path: region.path().display().to_string(),
             // Looked at last: the lock is ours no more.
-            workspace: WorkspaceSummary::new(shared.workspace()),
+            workspace: WorkspaceSummary::observed(&sight.observer()?),
             partitions: found.partitions,
             totals: found.totals,
+            doubt: doubt.map(DoubtReport::new),
         };
         Ok(Outcome::with_failure(report, failure))
     }
@@ -86,23 +87,28 @@ struct Found {
     totals: Option<Totals>,
 }
 
-impl Plan {
-    fn look(&self, session: &Session<'_>, shared: &SharedWorkspace) -> Result<Found, Failure> {
-        session.locked(shared, |guard| {
-            let mut found = Found {
-                partitions: Vec::new(),
-                damage: None,
-                totals: Some(Totals::new(&guard.usage(None))),
-            };
-            for partition in guard.partitions() {
-                match partition {
-                    Ok(partition) => found.partitions.push(PartitionReport::of(&partition)),
-                    Err(damage) => found.damage = Some(damage.to_string()),
-                }
-            }
-            Ok(found)
-        })
+/// All partitions, as the list has them.
+fn look(view: View<'_>) -> Found {
+    let totals = Some(Totals::new(&view.usage(None)));
+    let mut found = Found { partitions: Vec::new(), damage: None, totals };
+    for partition in view.partitions() {
+        match partition {
+            Ok(partition) => found.partitions.push(PartitionReport::of(&partition)),
+            Err(damage) => found.damage = Some(damage.to_string()),
+        }
     }
+    found
+}
+
+/// The records that have a tag, by address.
+fn salvage(view: View<'_>) -> Found {
+    let reports = view.allocations().map(|allocation| {
+        let (lo, hi) = (allocation.range.lo().get(), allocation.range.hi().get());
+        PartitionReport::new(None, lo, hi, Some(allocation.tag))
+    });
+    let mut partitions: Vec<PartitionReport> = reports.collect();
+    partitions.sort_by_key(|partition| (partition.gaddr_lo, partition.gaddr_hi));
+    Found { partitions, damage: None, totals: None }
 }
 
 #[derive(Debug, Serialize)]
@@ -137,11 +143,12 @@ struct Report {
     partitions: Vec<PartitionReport>,
     /// `None` after a salvage.
     totals: Option<Totals>,
+    doubt: Option<DoubtReport>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { region, path, workspace, partitions, totals } = self;
+        let Self { region, path, workspace, partitions, totals, .. } = self;
         writeln!(f, "workspace {}", region.name)?;
         let mut line = |title: &str, text: &dyn fmt::Display| writeln!(f, "  {title:<9}{text}");
         match &workspace.header_name {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use wksp_core::{Amount, Name, Tag, Usage};
 
 use crate::failure::Failure;
+use crate::look::{DoubtReport, LookArgs, Sight};
 use crate::output::Outcome;
 use crate::session::Session;
 use crate::size::Human;
@@ -24,6 +25,8 @@ pub(crate) struct Args {
     /// Add up what has this tag as well.
     #[arg(long, allow_negative_numbers = true)]
     tag: Option<String>,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 /// What to add up, checked.
@@ -31,24 +34,27 @@ pub(crate) struct Args {
 pub(crate) struct Plan {
     name: Name,
     tag: Option<Tag>,
+    look: LookArgs,
 }
 
 impl Args {
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
         let tag = self.tag.as_ref().map(|text| value::tag(text)).transpose()?;
-        Ok(Plan { name: value::name(&self.name)?, tag })
+        Ok(Plan { name: value::name(&self.name)?, tag, look: self.look })
     }
 }
 
 impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
-        let shared = session.attach(&self.name)?;
-        let usage = session.locked(&shared, |guard| Ok(guard.usage(self.tag)))?;
+        let sight = Sight::open(session, &self.name, self.look)?;
+        let seen = sight.look(session, |view| view.usage(self.tag))?;
+        let usage = seen.value;
         Ok(Outcome::done(Report {
             name: self.name.to_string(),
             tag: self.tag,
             totals: Totals::new(&usage),
             tagged: self.tag.map(|_| Sum::new(&usage.tagged)),
+            doubt: seen.doubt.map(DoubtReport::new),
         }))
     }
 }
@@ -130,6 +136,7 @@ struct Report {
     totals: Totals,
     /// `None` if no tag was named.
     tagged: Option<Sum>,
+    doubt: Option<DoubtReport>,
 }
 
 impl fmt::Display for Report {

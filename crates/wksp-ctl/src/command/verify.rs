@@ -6,6 +6,7 @@ use serde::Serialize;
 use wksp_core::Name;
 
 use crate::failure::{Failure, Kind};
+use crate::look::{DoubtReport, LookArgs, Sight};
 use crate::output::Outcome;
 use crate::plural::Plural;
 use crate::session::Session;
@@ -20,43 +21,48 @@ Example:
 pub(crate) struct Args {
     /// The workspace.
     name: String,
+    #[command(flatten)]
+    look: LookArgs,
 }
 
 /// What to verify, checked.
 #[derive(Debug)]
 pub(crate) struct Plan {
     name: Name,
+    look: LookArgs,
 }
 
 impl Args {
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
-        Ok(Plan { name: value::name(&self.name)? })
+        Ok(Plan { name: value::name(&self.name)?, look: self.look })
     }
 }
 
 impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let name = &self.name;
-        let shared = session.attach(name)?;
-        let report = session.salvage(&shared)?.verify();
-        // A dead holder has its lock back by now.
-        let lock = LockSummary::new(shared.workspace().holder());
-        if let Some(pid) = lock.pid {
-            let text = format!(
-                "{name} is locked by process {pid}: `wksp-ctl check {name}` recovers it if that is dead"
-            );
-            session.notice("locked", &text);
-        }
+        let sight = Sight::open(session, name, self.look)?;
+        let seen = sight.look(session, |view| view.verify())?;
+        let (report, doubt) = (seen.value, seen.doubt);
+        let lock = LockSummary::new(sight.observer()?.holder());
         let census = report.census();
-        let failure = (!report.is_clean()).then(|| {
-            Failure::new(
+        let findings = Plural(report.count(), "finding");
+        let failure = match doubt {
+            _ if report.is_clean() => None,
+            // Somebody at work leaves the index as unfinished as that for a moment.
+            Some(doubt) if doubt.is_changed => Some(Failure::new(
+                Kind::Busy,
+                format_args!("{name} is being changed or damaged: {findings}"),
+                format_args!("`wksp-ctl verify {name} --lock` waits until nobody changes it"),
+            )),
+            _ => Some(Failure::new(
                 Kind::Corrupt,
-                format_args!("{name} is damaged: {}", Plural(report.count(), "finding")),
+                format_args!("{name} is damaged: {findings}"),
                 format_args!(
                     "`wksp-ctl rebuild {name}` builds the index anew; no allocation is lost by it"
                 ),
-            )
-        });
+            )),
+        };
         let findings = report.findings().map(ToString::to_string).collect();
         let report = Report {
             name: name.to_string(),
@@ -67,6 +73,7 @@ impl super::Plan for Plan {
             finding_count: report.count(),
             findings,
             lock,
+            doubt: doubt.map(DoubtReport::new),
         };
         Ok(Outcome::with_failure(report, failure))
     }
@@ -84,6 +91,7 @@ struct Report {
     /// The first of them.
     findings: Vec<String>,
     lock: LockSummary,
+    doubt: Option<DoubtReport>,
 }
 
 impl fmt::Display for Report {

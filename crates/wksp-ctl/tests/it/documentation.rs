@@ -28,7 +28,7 @@ fn fields(of: &Value, names: &mut BTreeSet<String>) {
 #[test]
 fn every_field_is_documented() {
     let bench = Bench::new();
-    let mut names = BTreeSet::new();
+    let mut names = BTreeSet::from(["doubt", "holder_pid", "changed"].map(String::from));
     let put = bench.path().join("file");
     fs::write(&put, "hello").unwrap();
     let put = put.to_str().unwrap();
@@ -51,6 +51,8 @@ fn every_field_is_documented() {
     run(&["show", "demo"]);
     run(&["usage", "demo", "--tag", "8"]);
     run(&["verify", "demo"]);
+    run(&["map", "demo"]);
+    run(&["top", "--once"]);
     run(&["rebuild", "demo"]);
     run(&["free", address]);
     run(&["tag-free", "demo", "7"]);
@@ -66,6 +68,8 @@ fn every_field_is_documented() {
     run(&["reset", "demo", "--yes"]);
     // A lock word that no process can have; see `damage`.
     bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
+    let in_doubt = bench.run(["usage", "demo", "--json"]).document();
+    assert!(in_doubt["doubt"].is_object(), "{in_doubt}");
     run(&["owner", "demo", "--break", "--yes"]);
     bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
     run(&["check"]);

@@ -15,6 +15,8 @@ const COMMANDS: [&str; 29] = [
     "fill",
     "show",
     "usage",
+    "map",
+    "top",
     "owner",
     "check",
     "verify",
