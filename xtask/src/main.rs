@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod house;
 mod no_std;
+mod pictures;
 mod repository;
 mod tally;
 mod tools;
@@ -35,6 +36,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Checks the house rules that no compiler knows
     House,
+    /// Draws the pictures of the documentation anew
+    Pictures(pictures::Options),
     /// Runs the tests that need several memory nodes in virtual machines that have them
     Vm(vm::Options),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::House => house::run(),
+        Command::Pictures(options) => pictures::run(&options),
         Command::Vm(options) => vm::run(&options),
     };
     match done {

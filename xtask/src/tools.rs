@@ -63,6 +63,37 @@ const EMULATORS: &[Tool] = &[Tool {
     source: Source::Debian(&["qemu-system-x86"]),
 }];
 
+/// What only the pictures need.
+const PAINTERS: &[Tool] = &[
+    Tool {
+        name: "rsvg",
+        why: "it makes PNG of SVG",
+        present: || output_of(Command::new(RSVG_CONVERT).arg("--version")).is_some(),
+        source: Source::Debian(&["librsvg2-bin"]),
+    },
+    Tool {
+        name: "pngquant",
+        why: "it makes PNG smaller",
+        present: || output_of(Command::new(PNGQUANT).arg("--version")).is_some(),
+        source: Source::Debian(&["pngquant"]),
+    },
+    Tool {
+        name: "font",
+        why: "the pictures have text in DejaVu Sans and DejaVu Sans Mono",
+        present: || {
+            let fonts = output_of(Command::new("fc-list").args([":", "family"]));
+            fonts.is_some_and(|fonts| fonts.contains("DejaVu Sans Mono"))
+        },
+        source: Source::Debian(&["fontconfig", "fonts-dejavu-core"]),
+    },
+];
+
+/// The program that makes PNG of SVG.
+pub(crate) const RSVG_CONVERT: &str = "rsvg-convert";
+
+/// The program that makes PNG smaller.
+pub(crate) const PNGQUANT: &str = "pngquant";
+
 /// The program that is a machine.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
@@ -82,6 +113,15 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
 /// It is missing, and stayed so.
 pub(crate) fn ensure_qemu(no_install: bool) -> Result<()> {
     ensure_all(EMULATORS, no_install)
+}
+
+/// Sees to it that there is what paints pictures, or with `no_install` only says what is not.
+///
+/// # Errors
+///
+/// It is missing, and stayed so.
+pub(crate) fn ensure_painters(no_install: bool) -> Result<()> {
+    ensure_all(PAINTERS, no_install)
 }
 
 /// Gets the lists of what packages there are anew.

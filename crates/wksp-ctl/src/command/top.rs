@@ -96,11 +96,7 @@ impl super::Plan for Plan {
 
 impl Plan {
     /// Prints a table or a document each time, until nobody reads any more.
-    fn print(
-        &self,
-        session: &Session<'_>,
-        sampler: &mut Sampler<'_>,
-    ) -> Result<(), Failure> {
+    fn print(&self, session: &Session<'_>, sampler: &mut Sampler<'_>) -> Result<(), Failure> {
         let mut left = self.count;
         while left != Some(0) {
             let listing = sampler.sample()?;

@@ -2,7 +2,7 @@
 
 use crate::bench::{Ran, tool};
 
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 31] = [
     "new",
     "ls",
     "rm",
