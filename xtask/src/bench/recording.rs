@@ -51,7 +51,7 @@ pub(super) fn of_a_compiler() -> Result<PathBuf> {
 fn program() -> Result<String> {
     let mut text = String::from("unsigned state[64];\n");
     for number in 0..FUNCTIONS {
-        let (a, b) = (number % 61, number.wrapping_mul(2_654_435_761) % 97 + 1);
+        let (a, b) = (number % 61, (number.wrapping_mul(2_654_435_761) % 97).max(1));
         writeln!(
             text,
             "unsigned f{number}(unsigned x, unsigned y) {{\n  for (unsigned i = 0; i < x % {b}u + 3; \
