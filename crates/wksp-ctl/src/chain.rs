@@ -71,8 +71,11 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     {
         let session = Session::new(options, &output);
         let done = plan.run(&session).and_then(|outcome| output.finish(outcome));
-        if let Err(failure) = done {
-            return output.fail(&place(number, words).name(failure));
+        match done {
+            Ok(0) => {}
+            // It has said what it had to say, as `diff` does.
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => return output.fail(&place(number, words).name(failure)),
         }
     }
     ExitCode::SUCCESS
@@ -80,7 +83,8 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 
 impl Link {
     fn plan(typed: Typed) -> Result<Self, (Output, Failure)> {
-        let output = Output::new(typed.global.json, typed.command.name());
+        let output = Output::new(typed.global.json, typed.command.name())
+            .with_loudness(typed.global.loudness());
         let planned = typed.global.plan().and_then(|options| Ok((options, typed.command.plan()?)));
         match planned {
             Ok((options, plan)) => Ok(Self { options, output, plan }),

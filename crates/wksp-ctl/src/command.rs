@@ -6,6 +6,8 @@ mod alloc;
 mod check;
 pub(crate) mod checkpt;
 mod checkpt_verify;
+mod completions;
+mod diff;
 mod doctor;
 mod extract;
 mod fill;
@@ -17,7 +19,9 @@ mod janitor;
 mod legacy;
 mod links;
 mod ls;
+mod man;
 mod map;
+mod metrics;
 mod new;
 mod numa;
 mod owner;
@@ -77,6 +81,10 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     Links(links::Args),
     Legacy(legacy::Args),
+    Diff(diff::Args),
+    Metrics(metrics::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// A command whose arguments are valid in themselves.
@@ -121,6 +129,10 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Links(_) => "links",
             Self::Legacy(_) => "legacy",
+            Self::Diff(_) => "diff",
+            Self::Metrics(_) => "metrics",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
         }
     }
 
@@ -159,6 +171,10 @@ impl Command {
             Self::Doctor(args) => Box::new(args),
             Self::Links(args) => Box::new(args),
             Self::Legacy(args) => return Err(args.misplaced()),
+            Self::Diff(args) => Box::new(args.plan()?),
+            Self::Metrics(args) => Box::new(args.plan()?),
+            Self::Completions(args) => Box::new(args),
+            Self::Man(args) => Box::new(args),
         })
     }
 }

@@ -38,12 +38,17 @@ struct Amounts {
     total: AtomicU64,
 }
 
+/// What Ctrl-C does.
+pub(crate) fn interrupt() -> Result<&'static Interrupt, Failure> {
+    Interrupt::get().map_err(|error| {
+        Failure::io("cannot take care of Ctrl-C", &error, "see `ulimit -n` and try again")
+    })
+}
+
 impl Effort {
     /// Work on so many threads.
     pub(crate) fn new(session: &Session<'_>, threads: NonZeroUsize) -> Result<Self, Failure> {
-        let interrupt = Interrupt::get().map_err(|error| {
-            Failure::io("cannot take care of Ctrl-C", &error, "see `ulimit -n` and try again")
-        })?;
+        let interrupt = interrupt()?;
         let is_shown = session.shows_progress() && io::stderr().is_terminal();
         Ok(Self { threads, is_shown, interrupt, painters: RefCell::default() })
     }
@@ -98,6 +103,7 @@ impl Drop for Effort {
             // A panic there has been reported by the thread.
             let _ = painter.join();
         }
+        self.interrupt.unheed();
     }
 }
 

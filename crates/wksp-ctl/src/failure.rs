@@ -14,7 +14,7 @@ mod region;
 use std::fmt::Display;
 use std::io;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub(crate) use self::base::base;
 pub(crate) use self::checkpoint::{publish, read, restore, write};
@@ -27,11 +27,12 @@ pub(crate) use self::placement::{Lack, lacks, more_pages, placement, residence};
 pub(crate) use self::region::{attach, map, region};
 
 /// The kind of a failure, which decides on the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// None of the others.
     Failed,
+    /// The same, where the exit code of that means something else.
+    Undecided,
     /// What was typed makes no sense, whatever there is.
     Usage,
     /// What was named is not there.
@@ -49,11 +50,51 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in the order of their exit codes.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Failed,
+        Self::Usage,
+        Self::NotFound,
+        Self::NoRoom,
+        Self::Corrupt,
+        Self::Busy,
+        Self::Permission,
+        Self::Interrupted,
+    ];
+
+    /// What it stands for, as the help and the manual have it.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Failed | Self::Undecided => "failed",
+            Self::Usage => "usage: what was typed makes no sense",
+            Self::NotFound => "not found: no such workspace, allocation, file or directory",
+            Self::NoRoom => "no memory, no room on the disk, or no partition records",
+            Self::Corrupt => "corrupt: damaged, or no workspace at all",
+            Self::Busy => "busy: locked by somebody who lives, or still joined",
+            Self::Permission => "permission",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The word for it, as JSON and metrics have it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Failed | Self::Undecided => "failed",
+            Self::Usage => "usage",
+            Self::NotFound => "not_found",
+            Self::NoRoom => "no_room",
+            Self::Corrupt => "corrupt",
+            Self::Busy => "busy",
+            Self::Permission => "permission",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// The exit code, as docs/cli.md has it.
     pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Failed => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::Undecided => 2,
             Self::NotFound => 3,
             Self::NoRoom => 4,
             Self::Corrupt => 5,
@@ -75,6 +116,12 @@ impl Kind {
             io::ErrorKind::ResourceBusy => Self::Busy,
             _ => Self::Failed,
         }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }
 

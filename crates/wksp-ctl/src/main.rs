@@ -17,6 +17,7 @@
 mod base_path;
 mod chain;
 mod command;
+mod complete;
 mod confirm;
 mod cpu_list;
 mod destination;
@@ -27,6 +28,7 @@ mod interrupt;
 mod legacy;
 mod look;
 mod machine;
+mod manual;
 mod moment;
 mod near;
 mod node_memory;
@@ -54,5 +56,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    match complete::answer(&arguments) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        // A shell has no use for a reason, and would show it in the middle of a line.
+        Err(_) => return ExitCode::FAILURE,
+    }
     legacy::called(&arguments).unwrap_or_else(|| chain::run(&arguments))
 }

@@ -35,23 +35,37 @@ pub(crate) struct Outcome {
     pub(crate) report: Option<Box<dyn Report>>,
     /// What is wrong nevertheless.
     pub(crate) failure: Option<Failure>,
+    /// The exit code if nothing is wrong.
+    pub(crate) code: u8,
 }
 
 impl Outcome {
     /// All went well.
     pub(crate) fn done(report: impl Report + 'static) -> Self {
-        Self { report: Some(Box::new(report)), failure: None }
+        Self { report: Some(Box::new(report)), failure: None, code: 0 }
     }
 
     /// There is a result, and perhaps something is wrong.
     pub(crate) fn with_failure(report: impl Report + 'static, failure: Option<Failure>) -> Self {
-        Self { report: Some(Box::new(report)), failure }
+        Self { report: Some(Box::new(report)), failure, code: 0 }
     }
 
     /// All went well and the result was written already.
     pub(crate) const fn written() -> Self {
-        Self { report: None, failure: None }
+        Self { report: None, failure: None, code: 0 }
     }
+}
+
+/// How much is said beside results and failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loudness {
+    /// What has gone other than it should.
+    Quiet,
+    /// What somebody may not expect as well, and how far work has come.
+    #[default]
+    Normal,
+    /// What was decided and how long it took as well.
+    Verbose,
 }
 
 /// Something worth knowing that is no result.
@@ -68,11 +82,22 @@ pub(crate) struct Notice<'a> {
 pub(crate) struct Output {
     json: bool,
     command: &'static str,
+    loudness: Loudness,
 }
 
 impl Output {
     pub(crate) const fn new(json: bool, command: &'static str) -> Self {
-        Self { json, command }
+        Self { json, command, loudness: Loudness::Normal }
+    }
+
+    /// The same, but for how much it says.
+    pub(crate) const fn with_loudness(self, loudness: Loudness) -> Self {
+        Self { loudness, ..self }
+    }
+
+    /// Whether something of this loudness is said.
+    pub(crate) fn says(&self, loudness: Loudness) -> bool {
+        loudness <= self.loudness
     }
 
     /// Whether JSON was asked for.
@@ -80,12 +105,19 @@ impl Output {
         self.json
     }
 
-    /// Writes the result, and passes on what is wrong.
-    pub(crate) fn finish(&self, outcome: Outcome) -> Result<(), Failure> {
+    /// Writes the result, and returns the exit code or passes on what is wrong.
+    pub(crate) fn finish(&self, outcome: Outcome) -> Result<u8, Failure> {
         if let Some(report) = outcome.report {
             self.write(&*report)?;
         }
-        outcome.failure.map_or(Ok(()), Err)
+        outcome.failure.map_or(Ok(outcome.code), Err)
+    }
+
+    /// Says something that is not wrong, if it is to be heard at this loudness.
+    pub(crate) fn inform(&self, loudness: Loudness, kind: &str, message: &str) {
+        if self.says(loudness) {
+            self.notice(kind, message);
+        }
     }
 
     /// Writes one of several results.

@@ -11,39 +11,12 @@ use wksp_shmem::{LockOptions, PageSize};
 
 use crate::command::Command;
 use crate::failure::{Failure, Kind};
-
-const AFTER_HELP: &str = "\
-Sizes: bytes, or a number and K, M, G, T, P, E; KiB ... are the same (powers of 1024), KB ... are
-powers of 1000. Numbers are decimal, or hexadecimal after 0x. An ADDRESS is NAME:GADDR.
-
-Where workspaces are: --base DIR, else $FD_SHMEM_PATH, else /mnt/.fd if it is there, else
-/dev/shm/wksp-UID, which is made on first use.
-
-Several commands go into one call with a plain + between them. All are checked before the first one
-runs, and the first that fails is the last. Options before the first one hold for all.
-
-Exit codes:
-  0  done
-  1  failed
-  2  usage: what was typed makes no sense
-  3  not found: no such workspace, allocation, file or directory
-  4  no memory, no room on the disk, or no partition records
-  5  corrupt: damaged, or no workspace at all
-  6  busy: locked by somebody who lives, or still joined
-  7  permission
-  130  interrupted
-
-Example:
-  wksp-ctl new demo --size 64MiB     # a workspace
-  wksp-ctl put demo /etc/os-release  # prints where: demo:GADDR
-  wksp-ctl show demo                 # what is in it
-  wksp-ctl checkpt demo demo.wksp    # to keep it; `restore` brings it back
-  wksp-ctl rm demo
-";
+use crate::manual;
+use crate::output::Loudness;
 
 /// Creates, lists, fills, reads, inspects, repairs and checkpoints workspaces in shared memory.
 #[derive(Debug, Parser)]
-#[command(name = "wksp-ctl", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "wksp-ctl", version, after_help = manual::after_help(), max_term_width = 100)]
 pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -61,9 +34,12 @@ pub(crate) struct GlobalArgs {
     /// Write results, errors and notes as JSON, one document per line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Show no progress; without it, there is a bar where standard error is a terminal.
+    /// Show no progress, and no notes but of what was found wrong, such as a repair.
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Say which directory and region were found, and for how long locks were waited for and held.
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    verbose: bool,
     /// normal, huge or gigantic; of a name that has several, the largest counts.
     #[arg(long, value_name = "SIZE", global = true)]
     page_size: Option<String>,
@@ -83,10 +59,18 @@ pub(crate) struct GlobalPlan {
     pub(crate) base: Option<PathBuf>,
     pub(crate) page_size: Option<PageSize>,
     pub(crate) lock: LockOptions,
-    pub(crate) is_quiet: bool,
 }
 
 impl GlobalArgs {
+    /// How much is to be said.
+    pub(crate) const fn loudness(&self) -> Loudness {
+        match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Normal,
+        }
+    }
+
     /// Checks them.
     pub(crate) fn plan(&self) -> Result<GlobalPlan, Failure> {
         let page_size = self.page_size.as_ref().map(|text| {
@@ -100,12 +84,7 @@ impl GlobalArgs {
         let lock = LockOptions::default()
             .with_patience(seconds("--wait", &self.wait)?)
             .with_single_pid_namespace(self.single_pid_namespace);
-        Ok(GlobalPlan {
-            base: self.base.clone(),
-            page_size: page_size.transpose()?,
-            lock,
-            is_quiet: self.quiet,
-        })
+        Ok(GlobalPlan { base: self.base.clone(), page_size: page_size.transpose()?, lock })
     }
 }
 

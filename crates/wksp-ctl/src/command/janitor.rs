@@ -68,7 +68,7 @@ impl super::Plan for Plan {
                 }
             }
             if self.once {
-                return Ok(Outcome { report: None, failure });
+                return Ok(Outcome { failure, ..Outcome::written() });
             }
             if interrupt.is_asked() || self.is_asked_meanwhile(interrupt)? {
                 return Ok(Outcome::written());

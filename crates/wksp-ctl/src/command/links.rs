@@ -20,8 +20,9 @@ use crate::session::Session;
 /// a name stays as well, and then no link is made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  wksp-ctl links ~/bin")]
+Examples:
+  wksp-ctl links ~/bin
+  sudo wksp-ctl links /usr/local/bin # for all users")]
 pub(crate) struct Args {
     /// The directory that the links are to be in.
     directory: PathBuf,

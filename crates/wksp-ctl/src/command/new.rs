@@ -154,7 +154,7 @@ pub(crate) fn make_directory(session: &Session<'_>, page_size: PageSize) -> Resu
         return Ok(());
     }
     base.make_directory(page_size).map_err(|error| failure::base(&error))?;
-    session.notice("made_directory", &format!("made the directory {}", path.display()));
+    session.inform("made_directory", &format!("made the directory {}", path.display()));
     Ok(())
 }
 

@@ -87,7 +87,7 @@ impl super::Plan for Plan {
                     let shared = session.attach(name)?;
                     report.broken = Some(self.break_lock(&shared, watched.holder, &report)?);
                 }
-                None => session.notice("not_locked", &format!("nobody holds the lock of {name}")),
+                None => session.inform("not_locked", &format!("nobody holds the lock of {name}")),
             }
         }
         Ok(Outcome::done(report))

@@ -3,13 +3,18 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use wksp_checkpt::{Control, Progress};
 use wksp_core::{Align, Allocation, Gaddr, Name, Tag, Workspace};
 use wksp_shmem::{ProcessParty, SharedWorkspace};
 
+use crate::effort::Effort;
 use crate::failure::{self, Failure, Kind};
+use crate::interrupt::Held;
 use crate::output::Outcome;
 use crate::session::Session;
 use crate::size::Bytes;
@@ -65,8 +70,12 @@ impl super::Plan for Plan {
     fn run(&self, session: &Session<'_>) -> Result<Outcome, Failure> {
         let shared = session.attach(&self.name)?;
         let mut source = self.open(shared.workspace().geometry().data_max())?;
-        let allocation = self.alloc(session, &shared, source.bytes)?;
-        if let Err(failure) = self.copy(&mut source, shared.workspace(), allocation.range.lo()) {
+        let effort = Effort::new(session, NonZeroUsize::MIN)?;
+        let (_held, allocation) = self.alloc(session, &shared, &effort, source.bytes)?;
+        let lo = allocation.range.lo();
+        let copied = effort
+            .run("copying", |control| self.copy(&mut source, shared.workspace(), lo, &control));
+        if let Err(failure) = copied {
             let freed = session.locked(&shared, |guard| {
                 let freed = guard.free(allocation.range.lo());
                 freed.map_err(|error| failure::free(&self.name, &error))
@@ -88,17 +97,22 @@ struct Source {
 }
 
 impl Plan {
-    fn alloc(
+    /// Allocates, and keeps signals back from then on: what is allocated has to be filled, or freed.
+    fn alloc<'e>(
         &self,
         session: &Session<'_>,
         shared: &SharedWorkspace,
+        effort: &'e Effort,
         bytes: u64,
-    ) -> Result<Allocation, Failure> {
+    ) -> Result<(Held<'e>, Allocation), Failure> {
         session.locked(shared, |guard| {
+            let held = effort.interrupt().hold();
             let gaddr = guard
                 .alloc(self.align, bytes, self.tag)
                 .map_err(|error| failure::alloc(&self.name, &error))?;
-            guard.allocation(gaddr).ok_or_else(|| failure::vanished(&self.name, gaddr))
+            let allocation = guard.allocation(gaddr);
+            let allocation = allocation.ok_or_else(|| failure::vanished(&self.name, gaddr))?;
+            Ok((held, allocation))
         })
     }
 
@@ -165,6 +179,7 @@ impl Plan {
         source: &mut Source,
         workspace: &Workspace<'_, ProcessParty>,
         mut gaddr: Gaddr,
+        control: &Control<'_>,
     ) -> Result<(), Failure> {
         let Source { what, bytes, from } = source;
         let changed = |found: &str| {
@@ -177,6 +192,16 @@ impl Plan {
         let mut left = *bytes;
         let mut chunk = vec![0; 1 << 20];
         loop {
+            if control.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+                return Err(Failure::new(
+                    Kind::Interrupted,
+                    format_args!("copying {what} into {} was interrupted", self.name),
+                    "nothing is left in the workspace",
+                ));
+            }
+            if let Some(progress) = control.progress {
+                progress(Progress { done_bytes: bytes.saturating_sub(left), total_bytes: *bytes });
+            }
             let count = from.read(&mut chunk).map_err(|error| {
                 Failure::io(format_args!("cannot read {what}"), &error, "try again")
             })?;

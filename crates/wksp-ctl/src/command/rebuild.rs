@@ -14,8 +14,9 @@ use crate::value;
 /// Builds the whole index anew from the records that have a tag; no allocation is changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  wksp-ctl rebuild demo")]
+Examples:
+  wksp-ctl rebuild demo
+  wksp-ctl rebuild demo --seed 7 # with other heap priorities")]
 pub(crate) struct Args {
     /// The workspace.
     name: String,

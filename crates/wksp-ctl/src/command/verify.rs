@@ -16,8 +16,9 @@ use crate::value;
 /// Checks every invariant of the layout and lists what it finds; it changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  wksp-ctl verify demo || wksp-ctl rebuild demo")]
+Examples:
+  wksp-ctl verify demo || wksp-ctl rebuild demo
+  wksp-ctl verify demo --json | jq -r '.findings[]'")]
 pub(crate) struct Args {
     /// The workspace.
     name: String,

@@ -9,6 +9,8 @@ use std::{fmt, fs, thread};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::schema;
+
 /// The bytes of the header that every operation may change: cycle_tag and the lock word.
 const RESTLESS: std::ops::Range<usize> = 104..120;
 
@@ -132,11 +134,9 @@ impl fmt::Debug for Ran {
 
 impl Ran {
     pub(crate) fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: output.stdout,
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        schema::check(&output.stdout, &stderr);
+        Self { code: output.status.code(), stdout: output.stdout, stderr }
     }
 
     /// Standard output as text.

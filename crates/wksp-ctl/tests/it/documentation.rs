@@ -9,7 +9,9 @@ use serde_json::Value;
 use wksp_shmem::NumaCalls;
 
 use crate::bench::Bench;
+use crate::help::{COMMANDS, HOST_COMMANDS};
 use crate::machine::near;
+use crate::schema;
 
 /// Adds the names of all fields of a document, at any depth.
 fn fields(of: &Value, names: &mut BTreeSet<String>) {
@@ -33,9 +35,11 @@ fn every_field_is_documented() {
     fs::write(&put, "hello").unwrap();
     let put = put.to_str().unwrap();
     let got = bench.path().join("got");
+    let mut commands = BTreeSet::new();
     let mut run = |arguments: &[&str]| {
         let document = bench.json(arguments);
         let command = document["command"].as_str().unwrap();
+        commands.insert(schema::name(command));
         assert!(arguments.join(" ").starts_with(command), "{command}");
         fields(&document, &mut names);
         document
@@ -66,6 +70,11 @@ fn every_field_is_documented() {
     run(&["checkpt-verify", checkpoint]);
     run(&["extract", checkpoint, "--tag", "7", extracted]);
     run(&["reset", "demo", "--yes"]);
+    let differ = bench.run(["diff", checkpoint, "demo", "--json"]).document();
+    run(&["diff", "demo", "demo"]);
+    run(&["metrics", "--nodes"]);
+    run(&["completions", "bash"]);
+    run(&["man", "diff"]);
     // A lock word that no process can have; see `damage`.
     bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
     let in_doubt = bench.run(["usage", "demo", "--json"]).document();
@@ -90,6 +99,20 @@ fn every_field_is_documented() {
     }
     run(&["rm", "demo"]);
     run(&["links", bench.path().to_str().unwrap()]);
+    // What cannot be done everywhere has tests of its own.
+    for elsewhere in ["where", "host-init", "host-reserve", "host-reset"] {
+        commands.insert(elsewhere.to_owned());
+    }
+    commands.extend(["error", "notice"].map(str::to_owned));
+    assert_eq!(commands, schema::documents());
+    // `legacy` writes what another tool would, and never JSON.
+    let typed = COMMANDS
+        .iter()
+        .filter(|name| !["host", "legacy"].contains(name))
+        .map(|name| (*name).to_owned());
+    let typed = typed.chain(HOST_COMMANDS.iter().map(|name| format!("host-{name}")));
+    assert!(typed.into_iter().all(|name| schema::documents().contains(&name)));
+    fields(&differ, &mut names);
     for line in bench.run(["show", "demo", "--json"]).stderr.lines() {
         fields(&serde_json::from_str(line).unwrap(), &mut names);
     }

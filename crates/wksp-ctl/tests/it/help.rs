@@ -2,7 +2,7 @@
 
 use crate::bench::{Ran, tool};
 
-const COMMANDS: [&str; 31] = [
+pub(crate) const COMMANDS: [&str; 36] = [
     "new",
     "ls",
     "rm",
@@ -32,11 +32,17 @@ const COMMANDS: [&str; 31] = [
     "plan",
     "host",
     "doctor",
+    "janitor",
     "links",
     "legacy",
+    "diff",
+    "metrics",
+    "completions",
+    "man",
 ];
 
-const HOST_COMMANDS: [&str; 6] = ["init", "fini", "reserve", "release", "status", "reset"];
+pub(crate) const HOST_COMMANDS: [&str; 6] =
+    ["init", "fini", "reserve", "release", "status", "reset"];
 
 fn help(arguments: &[&str]) -> String {
     let ran = Ran::of(tool().args(arguments).output().unwrap());
