@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod command;
 mod demo;
+mod dist;
 mod fuzz;
 mod house;
 mod no_std;
@@ -32,6 +33,8 @@ enum Command {
     Ci(ci::Options),
     /// Shows processes sharing a workspace, and one of them killed inside an allocation
     Demo(demo::Options),
+    /// Packs wksp-ctl with its manual and completions, and installs it if asked to
+    Dist(dist::Options),
     /// Gives the readers of checkpoints and workspaces bytes that libFuzzer makes up
     Fuzz(fuzz::Options),
     /// Checks the house rules that no compiler knows
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run_all(&options),
         Command::Ci(options) => ci::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Dist(options) => dist::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::House => house::run(),
         Command::Pictures(options) => pictures::run(&options),

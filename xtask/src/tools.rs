@@ -55,6 +55,28 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What only the tests of the manual and of completions need, which skip themselves without it.
+const READERS: &[Tool] = &[
+    Tool {
+        name: "man",
+        why: "the tests of the manual have it checked",
+        present: || output_of(Command::new("man").arg("--version")).is_some(),
+        source: Source::Debian(&["man-db"]),
+    },
+    Tool {
+        name: "zsh",
+        why: "the tests of completions press Tab in it",
+        present: || output_of(Command::new("zsh").arg("--version")).is_some(),
+        source: Source::Debian(&["zsh"]),
+    },
+    Tool {
+        name: "fish",
+        why: "the tests of completions press Tab in it",
+        present: || output_of(Command::new("fish").arg("--version")).is_some(),
+        source: Source::Debian(&["fish"]),
+    },
+];
+
 /// What only the virtual machines need, which tests can do without.
 const EMULATORS: &[Tool] = &[Tool {
     name: "qemu",
@@ -104,6 +126,16 @@ pub(crate) const QEMU: &str = "qemu-system-x86_64";
 /// A tool is missing, and stayed so.
 pub(crate) fn ensure(no_install: bool) -> Result<()> {
     ensure_all(TOOLS, no_install)
+}
+
+/// Sees to it that there is also what only some tests need.
+///
+/// # Errors
+///
+/// A tool is missing, and stayed so.
+pub(crate) fn ensure_for_tests(no_install: bool) -> Result<()> {
+    ensure_all(TOOLS, no_install)?;
+    ensure_all(READERS, no_install)
 }
 
 /// Sees to it that there is QEMU, or with `no_install` only says if it is not.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::Options;
 use crate::command::{cargo, output_of, run, run_tests};
 use crate::tally::Tally;
-use crate::{bench, demo, fuzz, house, no_std, tools, vm};
+use crate::{bench, demo, dist, fuzz, house, no_std, tools, vm};
 
 /// A named part of the whole.
 pub(super) struct Step {
@@ -38,6 +38,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step { name: "fuzz", does: "no reader minds what the bytes are, in short", run: fuzz_step },
     Step { name: "bench", does: "the benchmarks run, in short", run: bench_step },
+    Step { name: "dist", does: "the tool is packed the same twice, and installs", run: dist_step },
     Step { name: "demo", does: "the demonstration loses nothing", run: demo_step },
     Step {
         name: "vm",
@@ -56,7 +57,7 @@ const GOLDEN_MODULE: &str = "golden::";
 const TARGETS: [&str; 4] = ["--lib", "--bins", "--tests", "--examples"];
 
 fn tools_step(options: &Options) -> Result<Tally> {
-    tools::ensure(options.no_install).map(|()| Tally::default())
+    tools::ensure_for_tests(options.no_install).map(|()| Tally::default())
 }
 
 fn format(_: &Options) -> Result<Tally> {
@@ -151,6 +152,10 @@ fn fuzz_step(_: &Options) -> Result<Tally> {
 
 fn bench_step(_: &Options) -> Result<Tally> {
     bench::short()
+}
+
+fn dist_step(_: &Options) -> Result<Tally> {
+    dist::check().map(|()| Tally::default())
 }
 
 fn demo_step(_: &Options) -> Result<Tally> {

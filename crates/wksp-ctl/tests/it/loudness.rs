@@ -21,7 +21,7 @@ fn quiet_keeps_what_went_wrong() {
 
     // A lock word that no process can have; see `damage`.
     bench.patch("demo", 112, &0x3FFF_FF00_u64.to_le_bytes());
-    let recovered = bench.run(["usage", "demo", "-q"]);
+    let recovered = bench.run(["usage", "demo", "--lock", "-q"]);
     assert!(recovered.stderr.starts_with("note: demo: recovered from dead "), "{recovered:?}");
     assert!(recovered.text().contains("used"), "{recovered:?}");
     let failed = bench.run(["usage", "none", "-q"]);
@@ -31,9 +31,9 @@ fn quiet_keeps_what_went_wrong() {
 #[test]
 fn verbose_says_where_and_how_long() {
     let bench = Bench::with_demo("64K");
-    let plain = bench.run(["usage", "demo"]);
+    let plain = bench.run(["usage", "demo", "--lock"]);
     for verbose in ["-v", "--verbose"] {
-        let ran = bench.run(["usage", "demo", verbose]);
+        let ran = bench.run(["usage", "demo", "--lock", verbose]);
         assert_eq!((ran.code, ran.text()), (Some(0), plain.text()));
         let lines: Vec<&str> = ran.stderr.lines().collect();
         let base = bench.path().display().to_string();
@@ -42,7 +42,7 @@ fn verbose_says_where_and_how_long() {
         assert!(lines[1].contains(bench.region("demo").to_str().unwrap()), "{ran:?}");
         assert!(lines[2].contains("lock of demo"), "{ran:?}");
     }
-    let ran = bench.run(["usage", "demo", "-v", "--json"]);
+    let ran = bench.run(["usage", "demo", "--lock", "-v", "--json"]);
     assert_eq!(ran.stderr.matches("\"kind\":\"detail\"").count(), 3, "{ran:?}");
     assert_eq!(bench.run(["ls", "-q", "-v"]).code, Some(2));
 }
