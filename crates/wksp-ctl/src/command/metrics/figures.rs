@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use wksp_core::{Name, Usage};
-use wksp_shmem::{PageSize, Residence, SharedWorkspace, joiners};
+use wksp_shmem::{PageSize, Residence, joiners};
 
-use crate::failure::{self, Failure};
-use crate::session::{Session, region_of};
+use crate::failure::Failure;
+use crate::look::Sight;
+use crate::session::Session;
+
+/// For so long figures that are not certain are asked for again.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The figures of a workspace.
 pub(super) struct Figures {
     pub(super) page_size: PageSize,
     region_bytes: u64,
-    /// `None` while somebody holds the lock.
+    /// `None` if somebody was changing the workspace all the time.
     usage: Option<Usage>,
     part_max: u64,
     data_bytes: u64,
@@ -32,24 +36,20 @@ impl Figures {
         page_size: Option<PageSize>,
         nodes: bool,
     ) -> Result<Self, Failure> {
-        let hasty = session.lock_options().with_patience(Duration::ZERO);
-        let shared = SharedWorkspace::attach(session.base()?, name, page_size, hasty)
-            .map_err(|error| failure::attach(name, &error))?;
-        let (workspace, region) = (shared.workspace(), region_of(&shared)?);
-        let is_held = workspace.holder().is_some();
-        let usage = (!is_held).then(|| Some(shared.lock().ok()?.usage(None))).flatten();
+        let sight = Sight::open_pages(session, name, page_size)?;
+        let seen = sight.glance(PATIENCE, |view| view.usage(None))?;
+        let (region, observer) = (sight.region(), sight.observer()?);
         let info = region.info();
-        let geometry = workspace.geometry();
-        // This process has joined as well.
-        let joined = joiners(region).ok().map(|joiners| joiners.list.len().saturating_sub(1));
+        let geometry = observer.geometry();
+        let joined = joiners(region).ok().map(|joiners| joiners.list.len());
         Ok(Self {
             page_size: info.page_size,
             region_bytes: info.bytes.get() as u64,
-            usage,
+            usage: seen.doubt.is_none().then_some(seen.value),
             part_max: u64::from(geometry.part_max()),
             data_bytes: geometry.data_max(),
-            is_held,
-            change_count: workspace.cycle_tag(),
+            is_held: observer.holder().is_some(),
+            change_count: observer.cycle_tag(),
             joined_count: joined.map(|count| count as u64),
             node_pages: if nodes { node_pages(region) } else { Vec::new() },
         })
