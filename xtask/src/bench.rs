@@ -4,6 +4,7 @@ mod picture;
 mod recording;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -32,11 +33,17 @@ pub(crate) struct Options {
     /// Draws the cost of allocations against their number anew, for the documentation
     #[arg(long, conflicts_with = "short")]
     picture: bool,
+    /// Times nothing, and draws the picture from the figures of the last run
+    #[arg(long, conflicts_with_all = ["short", "large", "core", "picture"])]
+    redraw: bool,
 }
 
 /// Runs all benchmarks, prints their tables, and leaves the figures as JSON.
 pub(crate) fn run_all(options: &Options) -> Result<()> {
     let figures = repository::root().join(FIGURES);
+    if options.redraw {
+        return draw(&figures);
+    }
     if let Some(directory) = figures.parent() {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {directory:?}"))?;
     }
@@ -55,10 +62,7 @@ pub(crate) fn run_all(options: &Options) -> Result<()> {
     run(&mut bench)?;
     println!("The figures are in {}.", figures.display());
     if options.picture {
-        let text = fs::read_to_string(&figures)?;
-        let path = repository::root().join(PICTURE);
-        fs::write(&path, picture::draw(&text)?)?;
-        println!("The picture is in {}.", path.display());
+        draw(&figures)?;
     }
     if !options.core {
         let which = if options.short { "test" } else { "bench" };
@@ -70,6 +74,17 @@ pub(crate) fn run_all(options: &Options) -> Result<()> {
             run(&mut benches)?;
         }
     }
+    Ok(())
+}
+
+/// Draws the picture of the documentation.
+fn draw(figures: &Path) -> Result<()> {
+    let text = fs::read_to_string(figures)
+        .with_context(|| format!("cannot read {}: run the benchmarks first", figures.display()))?;
+    let path = repository::root().join(PICTURE);
+    fs::write(&path, picture::draw(&text)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("The picture is in {}.", path.display());
     Ok(())
 }
 

@@ -12,9 +12,9 @@ const GROUP: &str = "Allocation: 64 B to 32 KiB at multiples of 16, alloc_at_lea
 /// The size of a panel, in pixels.
 const PANEL: (f64, f64) = (180.0, 220.0);
 /// What is left of and above the panels, and between them.
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 76.0;
 const TOP: f64 = 64.0;
-const GAP: f64 = 24.0;
+const GAP: f64 = 36.0;
 /// The costs at the lower and the upper edge, in nanoseconds, as powers of ten.
 const COSTS: (f64, f64) = (1.0, 4.0);
 /// Ours and the yardstick's colour, to be told apart on white and by those who see no red.
