@@ -12,6 +12,7 @@ mod pictures;
 mod repository;
 mod tally;
 mod tools;
+mod torture;
 mod vm;
 
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     House,
     /// Draws the pictures of the documentation anew
     Pictures(pictures::Options),
+    /// Kills thousands of processes inside workspaces, and sees that nothing is lost
+    Torture(torture::Options),
     /// Runs the tests that need several memory nodes in virtual machines that have them
     Vm(vm::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::House => house::run(),
         Command::Pictures(options) => pictures::run(&options),
+        Command::Torture(options) => torture::run(&options),
         Command::Vm(options) => vm::run(&options),
     };
     match done {

@@ -34,6 +34,10 @@ pub(crate) enum Entry {
     Freed {
         tag: u64,
     },
+    /// The lock was a dead process's; stands anywhere among the others.
+    TookOver {
+        rebuilt: bool,
+    },
 }
 
 impl Entry {
@@ -46,6 +50,7 @@ impl Entry {
             Self::Refused { tag } => [3, tag, 0, 0],
             Self::WillFree { tag } => [4, tag, 0, 0],
             Self::Freed { tag } => [5, tag, 0, 0],
+            Self::TookOver { rebuilt } => [6, 0, 0, u64::from(rebuilt)],
         };
         let mut encoded = [0; Self::BYTES];
         for (bytes, word) in encoded.chunks_exact_mut(8).zip(words) {
@@ -63,6 +68,7 @@ impl Entry {
             3 => Self::Refused { tag },
             4 => Self::WillFree { tag },
             5 => Self::Freed { tag },
+            6 => Self::TookOver { rebuilt: bytes != 0 },
             kind => panic!("a journal has an entry of kind {kind}"),
         }
     }
@@ -79,6 +85,10 @@ pub(crate) struct Replay {
     pub(crate) done: u64,
     /// The highest tag that was ever meant to be used.
     pub(crate) last_tag: u64,
+    /// How often the worker has taken the lock over from a dead one.
+    pub(crate) taken_over: u64,
+    /// How often it had to rebuild the index then.
+    pub(crate) rebuilt: u64,
 }
 
 /// Adds up a journal; an entry of which a kill left only part was not written.
@@ -87,6 +97,11 @@ pub(crate) fn replay(path: &Path) -> Replay {
     let mut replay = Replay::default();
     for encoded in bytes.chunks_exact(Entry::BYTES) {
         let entry = Entry::decode(encoded);
+        if let Entry::TookOver { rebuilt } = entry {
+            replay.taken_over += 1;
+            replay.rebuilt += u64::from(rebuilt);
+            continue;
+        }
         let is_intent = matches!(entry, Entry::WillAlloc { .. } | Entry::WillFree { .. });
         assert_eq!(replay.open.is_none(), is_intent, "{entry:?} after {:?}", replay.open);
         match entry {
@@ -96,7 +111,7 @@ pub(crate) fn replay(path: &Path) -> Replay {
             }
             Entry::Freed { tag } => assert!(replay.live.remove(&tag).is_some()),
             Entry::WillFree { tag } => assert!(replay.live.contains_key(&tag)),
-            Entry::Refused { .. } => {}
+            Entry::Refused { .. } | Entry::TookOver { .. } => {}
         }
         replay.open = is_intent.then_some(entry);
         replay.done += u64::from(!is_intent);

@@ -1,12 +1,16 @@
 //! Many processes on one workspace, some of them killed; and what a lock costs.
 //!
 //! This is its own harness, since its workers are processes that run this program again.
+//! `WKSP_KILLS`, `WKSP_KILLS_SECONDS` and `WKSP_KILLS_HUGE` make it the long form of `cargo xtask
+//! torture` instead of the tests.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 #![allow(clippy::cast_possible_truncation, reason = "sizes in tests are small")]
 
 mod huge_pages;
 mod journal;
+mod killer;
+mod long;
 mod quiet;
 mod torture;
 mod worker;
@@ -23,6 +27,9 @@ fn main() -> ExitCode {
         Ok(worker::ROLE) => return worker::run(),
         Ok(quiet::ROLE) => return quiet::run(),
         _ => {}
+    }
+    if let Some(long) = long::wanted() {
+        return long.run();
     }
     let tests: [(&str, fn()); 6] = [
         ("eight_processes_lose_nothing", torture::eight_processes_lose_nothing),

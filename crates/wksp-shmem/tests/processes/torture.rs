@@ -3,48 +3,46 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Child;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use wksp_core::{Holder, Name, OwnerId, Tag};
-use wksp_shmem::{
-    BaseDir, DEATH_MARK, NewRegionOptions, PageSize, Records, SharedWorkspace, WorkspaceOptions,
-};
+use wksp_core::{Name, Tag};
+use wksp_shmem::{BaseDir, NewRegionOptions, PageSize, Records, SharedWorkspace, WorkspaceOptions};
 use wksp_testkit::image::{self, Lock};
 use wksp_testkit::pattern::check_pattern;
-use wksp_testkit::rng::Rng;
 
 use crate::huge_pages::HugePages;
 use crate::journal::{Live, Replay, replay};
+use crate::killer::{Killer, Kills};
 use crate::worker;
 
 const WORKERS: u64 = 8;
 const OPERATIONS: u64 = 1_000_000;
 const KILLS: u64 = 200;
 
-struct Scene {
+/// The workers, what they work on, and what they have written.
+pub(crate) struct Scene {
     // Dropped in this order: what holds the pages before what gives them back.
-    workspace: SharedWorkspace,
+    pub(crate) workspace: SharedWorkspace,
     page_size: PageSize,
-    workers: Vec<Child>,
+    pub(crate) workers: Vec<Child>,
+    operations: u64,
     _huge_pages: Option<HugePages>,
     dir: tempfile::TempDir,
 }
 
 impl Scene {
-    fn new() -> Self {
+    /// Starts workers that do as many operations together, on normal pages.
+    pub(crate) fn new(operations: u64) -> Self {
         let dir = directory();
         std::fs::create_dir(dir.path().join(".normal")).unwrap();
-        Self::on(PageSize::Normal, 100, None, dir)
+        Self::on(PageSize::Normal, 100, None, dir, operations)
     }
 
     /// The same on a huge page, or why that cannot be.
-    fn on_a_huge_page() -> Result<Self, String> {
+    pub(crate) fn on_a_huge_page(operations: u64) -> Result<Self, String> {
         let dir = directory();
         let page = HugePages::under(dir.path(), 1)?;
-        Ok(Self::on(PageSize::Huge, 1, Some(page), dir))
+        Ok(Self::on(PageSize::Huge, 1, Some(page), dir, operations))
     }
 
     fn on(
@@ -52,6 +50,7 @@ impl Scene {
         page_count: u64,
         huge_pages: Option<HugePages>,
         dir: tempfile::TempDir,
+        operations: u64,
     ) -> Self {
         let base = BaseDir::resolve(Some(dir.path())).unwrap();
         let name = Name::new(worker::NAME).unwrap();
@@ -60,36 +59,41 @@ impl Scene {
             .with_records(Records::Count(1500))
             .with_lock(worker::lock_options());
         let workspace = SharedWorkspace::create(&base, &name, &region, &options).unwrap();
-        let start = |number| worker::start(dir.path(), number, OPERATIONS / WORKERS);
+        let start = |number| worker::start(dir.path(), number, operations / WORKERS);
         let workers = (1..=WORKERS).map(start).collect();
-        Self { workspace, page_size, workers, _huge_pages: huge_pages, dir }
+        Self { workspace, page_size, workers, operations, _huge_pages: huge_pages, dir }
     }
 
-    fn start(&self, at: usize) -> Child {
-        worker::start(self.dir.path(), at as u64 + 1, OPERATIONS / WORKERS)
+    /// Starts a worker in the place of one that was killed.
+    pub(crate) fn replace(&mut self, at: usize) {
+        let number = at as u64 + 1;
+        self.workers[at] = worker::start(self.dir.path(), number, self.operations / WORKERS);
     }
 
     fn journal(&self, number: u64) -> Replay {
         replay(&worker::journal_path(self.dir.path(), number))
     }
 
-    fn wait_for_all(&mut self) {
+    pub(crate) fn wait_for_all(&mut self) {
         for worker in &mut self.workers {
             assert!(worker.wait().unwrap().success(), "a worker has failed");
         }
     }
 
-    /// Checks that the workspace holds what the journals say, and nothing else.
-    fn check(&self) {
+    /// Checks that the workspace holds what the journals say, and nothing else; returns how often
+    /// a worker has taken the lock over from a dead one, and how often it had to rebuild then.
+    pub(crate) fn check(&self) -> (u64, u64) {
         let mut expected: BTreeMap<u64, Live> = BTreeMap::new();
-        let mut done = 0;
+        let (mut done, mut taken_over, mut rebuilt) = (0, 0, 0);
         for number in 1..=WORKERS {
             let replay = self.journal(number);
             assert_eq!(replay.open, None);
             done += replay.done;
+            taken_over += replay.taken_over;
+            rebuilt += replay.rebuilt;
             expected.extend(replay.live);
         }
-        assert_eq!(done, OPERATIONS);
+        assert_eq!(done, self.operations / WORKERS * WORKERS);
         let guard = self.workspace.lock().unwrap();
         let report = guard.verify();
         assert!(report.is_clean(), "{report:?}");
@@ -107,6 +111,7 @@ impl Scene {
             check_pattern(used.tag, listing.bytes(used.lo, used.hi).unwrap()).unwrap();
         }
         assert_eq!(count_of_files(&directory), 1);
+        (taken_over, rebuilt)
     }
 }
 
@@ -128,11 +133,11 @@ fn count_of_files(dir: &Path) -> usize {
 }
 
 pub(crate) fn eight_processes_lose_nothing() {
-    survive(Scene::new());
+    survive(Scene::new(OPERATIONS));
 }
 
 pub(crate) fn eight_processes_on_huge_pages_lose_nothing() {
-    Scene::on_a_huge_page().map_or_else(wksp_testkit::skip::skip, survive);
+    Scene::on_a_huge_page(OPERATIONS).map_or_else(wksp_testkit::skip::skip, survive);
 }
 
 fn survive(mut scene: Scene) {
@@ -143,46 +148,22 @@ fn survive(mut scene: Scene) {
 }
 
 pub(crate) fn kills_lose_nothing_and_stop_nobody() {
-    survive_kills(Scene::new());
+    survive_kills(Scene::new(OPERATIONS));
 }
 
 pub(crate) fn kills_on_huge_pages_lose_nothing() {
-    Scene::on_a_huge_page().map_or_else(wksp_testkit::skip::skip, survive_kills);
+    Scene::on_a_huge_page(OPERATIONS).map_or_else(wksp_testkit::skip::skip, survive_kills);
 }
 
 fn survive_kills(mut scene: Scene) {
     let began = Instant::now();
-    let mut rng = Rng::new(41);
-    let (mut kills, mut kills_inside) = (0_u64, 0_u64);
-    loop {
-        // What paces the kills is no part of what is tested.
-        thread::sleep(Duration::from_micros(1000 + rng.below(3000)));
-        let at = rng.index(scene.workers.len());
-        let worker = &mut scene.workers[at];
-        if let Some(status) = worker.try_wait().unwrap() {
-            assert!(status.success(), "a worker has failed");
-            if scene.workers.iter_mut().all(|worker| worker.try_wait().unwrap().is_some()) {
-                break;
-            }
-            continue;
-        }
-        let pid = worker.id();
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
-        worker.wait().unwrap();
-        // By now the kernel may have marked the lock.
-        let dead = [u64::from(pid), DEATH_MARK].map(|id| OwnerId::new(id).map(Holder::Owner));
-        let holder = scene.workspace.workspace().holder();
-        kills += 1;
-        kills_inside += u64::from(dead.contains(&holder));
-        scene.workers[at] = scene.start(at);
-    }
-    scene.wait_for_all();
-    scene.check();
+    let Kills { all, inside } = Killer::new(41).haunt(&mut scene);
+    let (taken_over, _) = scene.check();
     println!(
-        "{OPERATIONS} operations by {WORKERS} processes in {:.1?}, {kills} kills, {kills_inside} \
-         of them inside the lock",
+        "{OPERATIONS} operations by {WORKERS} processes in {:.1?}, {all} kills, {inside} of them \
+         inside the lock, {taken_over} recoveries",
         began.elapsed()
     );
-    assert!(kills >= KILLS, "only {kills} kills");
-    assert!(kills_inside > 0, "no kill has hit the lock");
+    assert!(all >= KILLS, "only {all} kills");
+    assert!(inside * 20 > all, "only {inside} of {all} kills have hit the lock");
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
-use wksp_core::{Align, AllocError, Gaddr, Name, Tag};
-use wksp_shmem::{BaseDir, LockOptions, SharedWorkspace};
+use wksp_core::{Align, AllocError, Gaddr, Guard, Name, Repair, Tag};
+use wksp_shmem::{BaseDir, LockOptions, ProcessParty, SharedWorkspace};
 use wksp_testkit::pattern::{check_pattern, fill_pattern};
 use wksp_testkit::rng::Rng;
 
@@ -81,10 +81,23 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Takes the lock, and writes down whether it was a dead process's.
+fn lock<'w>(workspace: &'w SharedWorkspace, journal: &mut Journal) -> Guard<'w, 'w, ProcessParty> {
+    let guard = workspace.lock().unwrap();
+    if let Some(Repair::TakenOver { rebuilt, .. }) = guard.repair() {
+        journal.write(Entry::TookOver { rebuilt });
+    }
+    guard
+}
+
 impl Worker {
+    fn lock(&mut self) -> Guard<'_, '_, ProcessParty> {
+        lock(&self.workspace, &mut self.journal)
+    }
+
     /// Finds out what became of an operation that the worker before was killed in.
     fn close(&mut self, open: Entry) {
-        let guard = self.workspace.lock().unwrap();
+        let guard = lock(&self.workspace, &mut self.journal);
         match open {
             Entry::WillAlloc { tag, bytes } => {
                 let found = guard.lowest_tagged(Tag::new(tag).unwrap());
@@ -103,9 +116,9 @@ impl Worker {
                 let gaddr = Gaddr::new(live.gaddr).unwrap();
                 // The bytes may be someone else's by now, but not under this tag.
                 drop(guard);
-                if self.workspace.lock().unwrap().tag(gaddr) == Tag::new(tag) {
+                if self.lock().tag(gaddr) == Tag::new(tag) {
                     self.check(tag, live);
-                    self.workspace.lock().unwrap().free(gaddr).unwrap();
+                    self.lock().free(gaddr).unwrap();
                 }
                 self.journal.write(Entry::Freed { tag });
             }
@@ -118,7 +131,7 @@ impl Worker {
         let align = Align::new(1 << self.rng.below(8)).unwrap();
         self.next_tag += 1;
         self.journal.write(Entry::WillAlloc { tag, bytes });
-        let allocated = self.workspace.lock().unwrap().alloc(align, bytes, Tag::new(tag).unwrap());
+        let allocated = self.lock().alloc(align, bytes, Tag::new(tag).unwrap());
         match allocated {
             Ok(gaddr) => self.allocated(tag, gaddr, bytes),
             Err(AllocError::NoSpace { .. } | AllocError::NoRecords { .. }) => {
@@ -142,7 +155,7 @@ impl Worker {
         self.check(tag, live);
         self.journal.write(Entry::WillFree { tag });
         let gaddr = Gaddr::new(live.gaddr + self.rng.below(live.bytes)).unwrap();
-        let freed = self.workspace.lock().unwrap().free(gaddr).unwrap();
+        let freed = self.lock().free(gaddr).unwrap();
         assert_eq!((freed.range.lo().get(), freed.tag.get()), (live.gaddr, tag));
         self.journal.write(Entry::Freed { tag });
     }
