@@ -3,6 +3,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 mod bench;
+mod campaign;
 mod chain;
 mod checkpt;
 mod checkpt_damage;
