@@ -1,10 +1,14 @@
 //! Every operation stopped behind every single store, then recovered by a second holder.
+//!
+//! `WKSP_CRASH_DEPTH` sets how many operations the sequences have, instead of 4.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use wksp_core::{Align, Guard, Memory, Party, Solo, Tag, Workspace};
+use wksp_core::{Align, Allocation, GaddrRange, Guard, Memory, Party, Solo, Tag, Workspace};
 use wksp_testkit::image::{self, Lock, Used};
+use wksp_testkit::rng::Rng;
 
 use crate::heap::{Heap, Heir, format, snapshot};
 
@@ -22,7 +26,37 @@ enum Step {
     SetTag(usize, u64),
     Rebuild,
     Reset,
+    /// Which allocation, in order of address, gets which bytes.
+    Fill(usize, u8),
+    /// So many allocations take the place of all there are, as of a checkpoint.
+    Replace(u64),
 }
+
+impl Step {
+    /// Whether one store makes all of it.
+    const fn is_single_commit(self) -> bool {
+        !matches!(self, Self::FreeTagged(_) | Self::Reset | Self::Replace(_))
+    }
+
+    fn random(rng: &mut Rng) -> Self {
+        match rng.below(20) {
+            // Whole lines often fit exactly where something was freed.
+            0..5 => Self::Alloc(1 + rng.below(4), 64, 64 + 64 * rng.below(3)),
+            5..10 => Self::Alloc(1 + rng.below(4), 1 << rng.below(8), 1 + rng.below(200)),
+            10..16 => Self::Free(rng.index(20)),
+            16 if rng.one_in(4) => Self::FreeTagged(1 + rng.below(4)),
+            16 => Self::SetTag(rng.index(20), 1 + rng.below(4)),
+            17 => Self::Fill(rng.index(20), rng.byte()),
+            18 => Self::Rebuild,
+            _ if rng.one_in(8) => Self::Reset,
+            _ if rng.one_in(4) => Self::Replace(rng.below(4)),
+            _ => Self::Free(0),
+        }
+    }
+}
+
+/// What [`STEPS`] leave out, since a sequence of four with these would take too long.
+const MORE_STEPS: [Step; 3] = [Step::Fill(0, 7), Step::Replace(0), Step::Replace(2)];
 
 const STEPS: [Step; 10] = [
     Step::Alloc(1, 64, 64),
@@ -62,7 +96,35 @@ fn apply<P: Party>(guard: &mut Guard<'_, '_, P>, step: Step) {
         }
         Step::Rebuild => guard.rebuild(Some(99)).unwrap(),
         Step::Reset => guard.reset(None).unwrap(),
+        Step::Fill(which, value) => {
+            if let Some(gaddr) = nth(guard, which) {
+                guard.fill(gaddr, value).unwrap();
+            }
+        }
+        Step::Replace(count) => {
+            let lo = guard.workspace().geometry().data().lo().get();
+            let at =
+                |number: u64| GaddrRange::new(lo + 80 * number, lo + 80 * number + 64).unwrap();
+            let tag = |number: u64| Tag::new(3 + number).unwrap();
+            let new = |number: u64| Allocation { range: at(number), tag: tag(number) };
+            let new: Vec<_> = (0..count).map(new).collect();
+            guard.replace(&new, None, |_| Ok::<(), ()>(())).unwrap();
+        }
     }
+}
+
+/// How an allocation or a free goes with what is around: what it splits off, or what it joins.
+fn shape(before: &[u8], step: Step, after: &[u8]) -> Option<(bool, bool, bool)> {
+    let free = |image: &[u8]| image::check(image, Lock::AnyOwner).unwrap().free();
+    let (used_before, used_after) = (used_in(before), used_in(after));
+    let (fewer, more, gaps, is_alloc) = match step {
+        Step::Alloc(..) => (used_before, used_after, free(before), true),
+        Step::Free(_) => (used_after, used_before, free(after), false),
+        _ => return None,
+    };
+    let own = more.iter().find(|used| !fewer.contains(used))?;
+    let gap = gaps.iter().find(|gap| gap.contains(&own.lo)).unwrap();
+    Some((is_alloc, gap.start < own.lo, own.hi < gap.end))
 }
 
 /// Runs `action` and returns the image behind each of its stores to metadata.
@@ -112,16 +174,25 @@ fn check_crashes(
         // Given back outside the hook's sight: the lock word is no store to metadata.
     });
     let after = used_in(&snapshot(memory));
-    let is_single_commit = !matches!(step, Step::FreeTagged(_) | Step::Reset);
+    if let Some(shape) = shape(start, step, &snapshot(memory)) {
+        SHAPES.with_borrow_mut(|shapes| shapes.insert(shape));
+    }
     let mut last = before.clone();
+    let mut is_growing = false;
     for torn in &images {
         let recovered = recover(torn);
         let used = used_in(&recovered);
         // Once gone is gone for ever, once there is there for ever.
-        if is_single_commit {
+        if step.is_single_commit() {
             assert!(used == last || used == after, "{step:?}: {before:?} to {used:?}");
+        } else if is_growing || !used.iter().all(|used| last.contains(used)) {
+            assert!(matches!(step, Step::Replace(_)), "{step:?}: back from the dead");
+            assert!(is_growing || last.is_empty(), "{step:?}: {last:?} in the way of {used:?}");
+            assert!(used.len() >= last.len() && after.starts_with(&used), "{step:?}: lost");
+            is_growing = true;
+        } else if matches!(step, Step::Replace(_)) {
+            // All of the old ones go before any new one comes.
         } else {
-            assert!(used.iter().all(|used| last.contains(used)), "{step:?}: back from the dead");
             assert!(after.iter().all(|kept| used.contains(kept)), "{step:?}: lost");
         }
         last = used;
@@ -140,51 +211,105 @@ fn check_crashes(
 /// The images behind every store of the recovery of an image.
 fn crashes_of_recovery(torn: &[u8]) -> Vec<Vec<u8>> {
     thread_local! {
-        static SECOND: Memory<'static> =
-            leaked(&vec![0; (128 + 64 * PART_MAX + DATA_MAX + 128) as usize / 128 * 128]);
+        static SECOND: RefCell<Option<Memory<'static>>> = const { RefCell::new(None) };
     }
-    let memory = SECOND.with(|memory| *memory);
+    // One for each size, so that not every image costs one.
+    let second = SECOND.with_borrow(|second| second.filter(|memory| memory.bytes() == torn.len()));
+    let memory = second.unwrap_or_else(|| leaked(torn));
+    SECOND.set(Some(memory));
     memory.copy_in(0, torn).unwrap();
     let workspace = Workspace::join(memory, Heir).unwrap();
     images_behind_stores(memory, || drop(workspace.lock().unwrap()))
 }
 
+thread_local! {
+    /// The shapes of allocations and frees that a test has come across.
+    static SHAPES: RefCell<BTreeSet<(bool, bool, bool)>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Asserts that there was each of the four ways to split and each of the four ways to merge.
+fn assert_all_shapes() {
+    SHAPES.with_borrow(|shapes| assert_eq!(shapes.len(), 8, "{shapes:?}"));
+}
+
 fn fresh() -> (Memory<'static>, Vec<u8>) {
-    let memory = leaked(&vec![0; (128 + 64 * PART_MAX + DATA_MAX + 128) as usize / 128 * 128]);
+    fresh_of(PART_MAX, DATA_MAX)
+}
+
+fn fresh_of(part_max: u64, data_max: u64) -> (Memory<'static>, Vec<u8>) {
+    let memory = leaked(&vec![0; (128 + 64 * part_max + data_max + 128) as usize / 128 * 128]);
     let image = {
-        let _ = format(memory, PART_MAX, DATA_MAX);
+        let _ = format(memory, part_max, data_max);
         snapshot(memory)
     };
     (memory, image)
 }
 
 /// Goes through all sequences of `length` steps from `start` on; returns the crash points seen.
-fn sequences(memory: Memory<'static>, start: &[u8], length: usize, in_recovery_too: bool) -> usize {
+fn sequences(
+    memory: Memory<'static>,
+    start: &[u8],
+    steps: &[Step],
+    length: usize,
+    in_recovery_too: bool,
+) -> usize {
     if length == 0 {
         return 0;
     }
     let mut points = 0;
-    for step in STEPS {
+    for &step in steps {
         points += check_crashes(memory, start, step, in_recovery_too);
         let next = snapshot(memory);
-        points += sequences(memory, &next, length - 1, in_recovery_too);
+        points += sequences(memory, &next, steps, length - 1, in_recovery_too);
     }
     points
+}
+
+/// How many operations the sequences have.
+fn depth() -> usize {
+    std::env::var("WKSP_CRASH_DEPTH").ok().and_then(|depth| depth.parse().ok()).unwrap_or(4)
 }
 
 #[test]
 fn every_store_of_all_sequences_of_four_operations() {
     let (memory, image) = fresh();
-    let points = sequences(memory, &image, 4, false);
-    println!("{points} crash points");
+    let points = sequences(memory, &image, &STEPS, depth(), false);
+    println!("{points} crash points in all sequences of {} operations", depth());
     assert!(points > 100_000, "only {points} crash points: the hook is not at work");
+    assert_all_shapes();
 }
 
 #[test]
 fn every_store_of_the_recovery_from_every_store() {
     let (memory, image) = fresh();
-    let points = sequences(memory, &image, 2, true);
+    let steps = [&STEPS[..], &MORE_STEPS].concat();
+    let points = sequences(memory, &image, &steps, depth() - 2, true);
+    println!("{points} crash points, each with all of its recovery");
     assert!(points > 1000, "only {points} crash points: the hook is not at work");
+}
+
+#[test]
+fn every_store_of_filling_and_replacing() {
+    let (memory, image) = fresh();
+    let steps = [&STEPS[..], &MORE_STEPS].concat();
+    let points = sequences(memory, &image, &steps, depth() - 1, false);
+    println!("{points} crash points in sequences with filling and replacing");
+    assert!(points > 10_000, "only {points} crash points: the hook is not at work");
+}
+
+#[test]
+fn every_store_of_random_operations_among_many_records() {
+    let (memory, mut image) = fresh_of(48, 3000);
+    let mut rng = Rng::new(43);
+    let mut points = 0;
+    for number in 0..400 * depth() {
+        // A rebuild has many stores here, and each of them its own recovery.
+        let in_recovery_too = number % 250 == 0;
+        points += check_crashes(memory, &image, Step::random(&mut rng), in_recovery_too);
+        image = snapshot(memory);
+    }
+    println!("{points} crash points in random operations");
+    assert_all_shapes();
 }
 
 #[test]

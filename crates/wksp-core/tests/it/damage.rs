@@ -1,8 +1,5 @@
 //! Stray writes to the metadata: found, survived, and never handed on to the data.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use wksp_core::{Align, Damage, Gaddr, Memory, Tag, Workspace};
 use wksp_testkit::image::{self, Lock};
 use wksp_testkit::rng::Rng;
@@ -191,39 +188,4 @@ fn operate(memory: Memory<'_>, rng: &mut Rng, is_truth_sound: bool) {
         let _ = guard.usage(None);
         assert!(guard.partitions().count() <= RECORDS as usize);
     }
-}
-
-#[test]
-fn a_thread_that_scrambles_the_records_harms_nobody() {
-    let mut heap = Heap::zeroed(BYTES);
-    let memory = heap.memory();
-    let workspace = format(memory, RECORDS, 5000);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut rng = Rng::new(31);
-            while !done.load(Ordering::Relaxed) {
-                let at = 80 + 4 * rng.index((128 - 80 - 16) / 4);
-                let at = if rng.one_in(8) { at } else { 128 + 4 * rng.index(16 * 24) };
-                let value = if rng.one_in(2) { rng.below(RECORDS) } else { rng.next_u64() };
-                memory.copy_in(at, &(value as u32).to_le_bytes()).unwrap();
-            }
-        });
-        let mut rng = Rng::new(37);
-        for _ in 0..20_000 {
-            let mut guard = workspace.lock().unwrap();
-            let tag = Tag::new(1 + rng.below(5)).unwrap();
-            let gaddr = Gaddr::new(1 + rng.below(8000)).unwrap();
-            match rng.below(5) {
-                0 => drop(guard.alloc(Align::BYTE, 1 + rng.below(500), tag)),
-                1 => drop(guard.free(gaddr)),
-                2 => drop(guard.fill(gaddr, 0)),
-                3 => drop(guard.reset(None)),
-                _ => drop(guard.verify()),
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-    });
-    drop(workspace.salvage().unwrap().reset(None).unwrap());
-    assert!(workspace.lock().unwrap().verify().is_clean());
 }

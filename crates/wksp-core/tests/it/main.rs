@@ -12,3 +12,4 @@ mod misuse;
 mod observe;
 mod operations;
 mod random;
+mod scramble;
