@@ -7,6 +7,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod house;
+mod mutants;
 mod no_std;
 mod pictures;
 mod repository;
@@ -40,6 +41,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Checks the house rules that no compiler knows
     House,
+    /// Breaks the code in many places, and lists those where no test notices
+    Mutants(mutants::Options),
     /// Draws the pictures of the documentation anew
     Pictures(pictures::Options),
     /// Kills thousands of processes inside workspaces, and sees that nothing is lost
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Dist(options) => dist::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::House => house::run(),
+        Command::Mutants(options) => mutants::run(&options),
         Command::Pictures(options) => pictures::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::Vm(options) => vm::run(&options),
