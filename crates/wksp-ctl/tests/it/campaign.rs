@@ -355,12 +355,12 @@ fn no_command_minds_damage() {
     let (count, seed) = (number("WKSP_DAMAGES", 150), number("WKSP_SEED", 1));
     let bench = Bench::new();
     let (lines, sound) = (lines(), sound_ones(&bench));
-    let threads = thread::available_parallelism().map_or(1, NonZero::get) as u64;
-    let work = |first: u64| {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let work = |first: usize| {
         let bench = Bench::with_demo("64K");
         let bystander = bench.bytes("demo");
         let mut campaign = Campaign { bench, lines: &lines, sound: &sound, runs: 0, allocated: 0 };
-        for number in (first..count).step_by(threads as usize) {
+        for number in (0..count).skip(first).step_by(threads) {
             campaign.try_one(seed, number);
         }
         assert!(campaign.bench.bytes("demo") == bystander, "a bystander was changed");
