@@ -25,8 +25,12 @@ impl AtTerminal {
     fn start(bench: &Bench, arguments: &[&str]) -> Self {
         let terminal = openpty(None, None).unwrap();
         let tool = bench.command(arguments);
-        let mut command = Command::new(NEW_SESSION);
-        command.args(["--ctty", "--wait"]).arg(tool.get_program()).args(tool.get_args());
+        // Whoever runs the tests in the background may have told all to ignore Ctrl-C.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=INT", NEW_SESSION, "--ctty", "--wait"])
+            .arg(tool.get_program())
+            .args(tool.get_args());
         command.env_remove("FD_SHMEM_PATH").env_remove("WKSP_SINGLE_PID_NAMESPACE");
         command.stdin(terminal.slave.try_clone().unwrap()).stdout(Stdio::null());
         command.stderr(terminal.slave);

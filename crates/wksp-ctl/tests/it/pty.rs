@@ -45,8 +45,14 @@ impl Terminal {
         let pty = openpty(Some(&size), None).unwrap();
         let stream = || pty.slave.try_clone().unwrap();
         // A session of its own, whose terminal it is.
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(program()).arg("--base").arg(bench.path()).args(arguments);
+        // Whoever runs the tests in the background may have told all to ignore Ctrl-C.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=INT", "setsid", "--ctty"])
+            .arg(program())
+            .arg("--base")
+            .arg(bench.path())
+            .args(arguments);
         command.env_remove("FD_SHMEM_PATH").env_remove("NO_COLOR").env("TERM", "xterm-256color");
         command.envs(environment.iter().copied());
         let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
