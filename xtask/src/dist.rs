@@ -50,7 +50,7 @@ const FOR_PEOPLE: [&str; 6] =
 /// Builds the tool, lays everything out, packs it, and installs it if asked to.
 pub(crate) fn run(options: &Options) -> Result<()> {
     tools::ensure(options.no_install)?;
-    let (tree, archive) = make()?;
+    let (tree, archive) = make(&build()?)?;
     println!("archive {}", archive.display());
     let Some(prefix) = &options.prefix else { return Ok(()) };
     let to = match &options.destdir {
@@ -63,11 +63,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Makes the archive twice, which has to come to the same, and looks at what gets installed.
+/// Makes the archive of a program twice, which has to come to the same, and looks at what gets
+/// installed.
 pub(crate) fn check() -> Result<()> {
-    let (tree, archive) = make()?;
+    // What the tests run will do, and is there already if they were built with the same features.
+    let features = ["test", "--workspace", "--all-features", "--no-run", "--locked"];
+    run_command(cargo(features).args(["--lib", "--bins", "--tests", "--examples"]))?;
+    let program = repository::target().join("debug/wksp-ctl");
+    let (tree, archive) = make(&program)?;
     let first = fs::read(&archive)?;
-    let (_, archive) = make()?;
+    let (_, archive) = make(&program)?;
     if fs::read(&archive)? != first {
         bail!("the archive has other bytes the second time");
     }
@@ -89,13 +94,12 @@ pub(crate) fn check() -> Result<()> {
 }
 
 /// Makes the tree to be installed and the archive of it, below the directory that Cargo builds in.
-fn make() -> Result<(PathBuf, PathBuf)> {
-    let program = build()?;
-    let name = name(&program)?;
+fn make(program: &Path) -> Result<(PathBuf, PathBuf)> {
+    let name = name(program)?;
     let dist = repository::target().join("dist");
     let tree = dist.join(&name);
     remove(&tree)?;
-    lay_out(&program, &tree)?;
+    lay_out(program, &tree)?;
     let archive = dist.join(format!("{name}.tar.gz"));
     pack(&dist, &name, &archive)?;
     Ok((tree, archive))
