@@ -191,6 +191,52 @@ fn each_fault_of_the_free_treap_is_told() {
 }
 
 #[test]
+fn a_node_is_not_removed_in_favour_of_one_that_does_not_hang_off_it() {
+    let root = LinkCell::default();
+    let records = five(&root);
+    // This also says that it hangs off nothing; its parent still is what it was.
+    records[3].set_heap_prio(1);
+    let removed = FreeTreap::new(Table::new(&records), &root).remove(at(1));
+    assert_eq!(removed, Err(Damage::BrokenLink { from: at(1), to: at(3) }));
+}
+
+#[test]
+fn each_fault_of_the_used_treap_is_told() {
+    let expect = |damage: &dyn Fn(&[PartitionRecord]), expected: &[TreapFault]| {
+        let root = LinkCell::default();
+        let records = records(&[2, 3, 1]);
+        let treap = UsedTreap::new(Table::new(&records), &root);
+        for (index, record) in records.iter().enumerate() {
+            record.set_range(range(index, 10));
+            treap.insert_between(at(index), index.checked_sub(1).map(at), None).unwrap();
+            record.commit_tag(Tag::new(1));
+        }
+        damage(&records);
+        assert_eq!(faults_of_used(treap), (vec![0, 1, 2], expected.to_vec()));
+    };
+    // Neighbours may touch, but not overlap, whichever is larger.
+    expect(&|r| r[0].set_range(range(0, 1000)), &[]);
+    let out_of_order = TreapFault::OutOfOrder { index: at(1) };
+    expect(&|r| r[0].set_range(range(0, 1001)), &[out_of_order]);
+    expect(&|r| r[0].set_range(range(0, 1500)), &[out_of_order]);
+    let untagged = TreapFault::Damage(Damage::WrongState { index: at(2) });
+    expect(&|r| r[2].commit_tag(None), &[untagged]);
+    expect(&|r| r[0].set_heap_prio(4), &[TreapFault::HeapOrder { parent: at(1), child: at(0) }]);
+
+    // The first of several free ones of a size has a list, without being in one.
+    let root = LinkCell::default();
+    let records = records(&[1, 1]);
+    let free = FreeTreap::new(Table::new(&records), &root);
+    for (index, record) in records.iter().enumerate() {
+        record.set_range(range(index, 10));
+        free.insert(at(index), None).unwrap();
+    }
+    records.iter().for_each(|record| record.commit_tag(Tag::new(1)));
+    let (_, faults) = faults_of_used(UsedTreap::new(Table::new(&records), &root));
+    assert_eq!(faults, [TreapFault::StraySame { index: at(0) }]);
+}
+
+#[test]
 fn what_is_used_is_no_part_of_the_free_treap_and_neighbours_must_be_neighbours() {
     let root = LinkCell::default();
     let records = records(&[1; 4]);
