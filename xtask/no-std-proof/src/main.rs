@@ -57,9 +57,9 @@ fn prove() -> Option<()> {
     let by_size = FreeTreap::new(table, &root);
     for index in table.indices() {
         table.get(index).ok()?.set_range(GaddrRange::new(4096, 8192)?);
-        by_size.insert(index).ok()?;
+        by_size.insert(index, None).ok()?;
     }
-    by_size.smallest_at_least(4096).ok()?.map(|_| ())
+    by_size.smallest_at_least(4096, None).ok()?.map(|_| ())
 }
 
 #[unsafe(no_mangle)]
