@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use jsonschema::Validator;
+use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
 /// The definitions of the documents, by the names that [`name`] gives them.
@@ -13,18 +13,25 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../../docs/json-schema.json")).unwrap()
 });
 
-/// What judges documents, by their names.
-static VALIDATORS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
+/// What the schema is known by to what reads it; nothing is looked for there.
+const LOCATION: &str = "file:///json-schema.json";
+
+/// What judges documents, and the schemas of each by their names.
+static VALIDATORS: LazyLock<(Schemas, BTreeMap<String, SchemaIndex>)> = LazyLock::new(|| {
     let mut strict = SCHEMA.clone();
     // Users have to bear more fields than they know; here each has to be known.
     close(&mut strict);
-    let names = documents().into_iter();
-    let validators = names.map(|name| {
-        let mut schema = json!({ "$ref": format!("#/$defs/{name}") });
-        schema["$defs"] = strict["$defs"].clone();
-        (name, jsonschema::validator_for(&schema).unwrap())
-    });
-    validators.collect()
+    let mut compiler = Compiler::new();
+    compiler.add_resource(LOCATION, strict).unwrap();
+    let mut schemas = Schemas::new();
+    let mut compile = |name: String| {
+        let location = format!("{LOCATION}#/$defs/{name}");
+        let index = compiler.compile(&location, &mut schemas);
+        let index = index.unwrap_or_else(|error| panic!("{error:#}"));
+        (name, index)
+    };
+    let names = documents().into_iter().map(&mut compile).collect();
+    (schemas, names)
 });
 
 /// Allows no other fields than are named, at any depth.
@@ -60,11 +67,9 @@ fn lines(text: &str) -> impl Iterator<Item = Value> {
 }
 
 fn validate(name: &str, document: &Value) -> Result<(), String> {
-    let validator = VALIDATORS.get(name).ok_or_else(|| format!("no document {name}"))?;
-    let errors = validator.iter_errors(document);
-    let errors: Vec<String> =
-        errors.map(|error| format!("{} at {}", error, error.instance_path())).collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
+    let (schemas, names) = &*VALIDATORS;
+    let index = *names.get(name).ok_or_else(|| format!("no document {name}"))?;
+    schemas.validate(document, index).map_err(|error| format!("{error:#}"))
 }
 
 /// Checks all documents in what the tool has written.
@@ -105,7 +110,10 @@ fn what_is_not_as_the_schema_says_is_found() {
 
 #[test]
 fn the_schema_is_one() {
-    jsonschema::meta::validate(&SCHEMA).unwrap();
+    let mut compiler = Compiler::new();
+    compiler.add_resource(LOCATION, SCHEMA.clone()).unwrap();
+    let compiled = compiler.compile(LOCATION, &mut Schemas::new());
+    compiled.unwrap_or_else(|error| panic!("{error:#}"));
     // What is defined is used.
     let text = SCHEMA.to_string();
     for name in SCHEMA["$defs"].as_object().unwrap().keys() {
