@@ -12,7 +12,10 @@ use wksp_treap::{Gaddr, Link, PartitionIndex};
 
 use crate::geometry::Geometry;
 
-/// The guesses of one handle; it accesses them under the lock only.
+/// The guesses of one handle.
+///
+/// Sizes are accessed under the lock only. Addresses are looked up and remembered without it as
+/// well: each word is stored at once, so several threads spoil no more than a guess.
 #[derive(Debug, Default)]
 pub(crate) struct Hints<'h> {
     addresses: Addresses<'h>,
@@ -303,4 +306,188 @@ fn clear_bit(words: &[AtomicU64], bit: usize) -> u64 {
     let left = load(word) & !(1 << (bit % WORD_BITS));
     word.store(left, Ordering::Relaxed);
     left
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+    use wksp_testkit::rng::Rng;
+
+    fn geometry(part_max: u64, data_max: u64) -> Geometry {
+        Geometry::new(part_max, data_max).unwrap()
+    }
+
+    fn words(geometry: &Geometry) -> Vec<AtomicU64> {
+        (0..Hints::words(geometry)).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    fn index(index: u32) -> PartitionIndex {
+        PartitionIndex::new(index).unwrap()
+    }
+
+    fn gaddr(gaddr: u64) -> Gaddr {
+        Gaddr::new(gaddr).unwrap()
+    }
+
+    #[test]
+    fn with_fewer_words_than_needed_there_are_no_hints() {
+        let geometry = geometry(100, 50_000);
+        let words = words(&geometry);
+        for (words, remembers) in [(&words[..], true), (&words[1..], false), (&[], false)] {
+            let hints = Hints::new(words, &geometry);
+            hints.remember_at(gaddr(8000), index(3));
+            hints.remember_size(400, index(5));
+            let (at, near) = (hints.at(gaddr(8000)), hints.near(400));
+            assert_eq!((at, near), (remembers.then(|| index(3)), remembers.then(|| index(5))));
+        }
+        // They are all in use: no word of a larger table is touched.
+        let many: Vec<_> = (0..Hints::words(&geometry) + 9).map(|_| AtomicU64::new(0)).collect();
+        let hints = Hints::new(&many, &geometry);
+        let mut rng = Rng::new(1);
+        for _ in 0..10_000 {
+            hints.remember_at(gaddr(1 + rng.below(60_000)), index(1));
+            hints.remember_size(1 + rng.below(50_000), index(1));
+        }
+        hints.remember_size(50_000, index(1));
+        let (used, behind) = many.split_at(Hints::words(&geometry));
+        assert!(behind.iter().all(|word| load(word) == 0));
+        assert!(used.last().is_some_and(|word| load(word) != 0));
+    }
+
+    #[test]
+    fn there_is_a_bucket_for_two_records_within_bounds() {
+        let count = |part_max| Addresses::bucket_count(&geometry(part_max, 1 << 20));
+        assert_eq!((count(1), count(8), count(10), count(1000)), (4, 4, 5, 500));
+        assert_eq!(count(1 << 30), BUCKETS_MAX);
+    }
+
+    #[test]
+    fn the_two_latest_of_a_bucket_are_remembered() {
+        let geometry = geometry(8, 1 << 20);
+        let words = words(&geometry);
+        let hints = Hints::new(&words, &geometry);
+        let bucket = |at: u64| hints.addresses.find(gaddr(at)).unwrap().0.as_ptr();
+        let of_one: Vec<u64> = (1..).filter(|&at| bucket(at) == bucket(1)).take(3).collect();
+        let other = (1..).find(|&at| bucket(at) != bucket(1)).unwrap();
+        let at = |at: u64| hints.at(gaddr(at)).map(PartitionIndex::get);
+
+        hints.remember_at(gaddr(other), index(9));
+        for (number, &address) in (0..).zip(&of_one) {
+            assert_eq!(at(address), None);
+            hints.remember_at(gaddr(address), index(number));
+            assert_eq!(at(address), Some(number));
+        }
+        assert_eq!(of_one.iter().map(|&one| at(one)).collect::<Vec<_>>(), [None, Some(1), Some(2)]);
+        // The same address again takes no place, and what is forgotten is so for that address only.
+        hints.remember_at(gaddr(of_one[2]), index(7));
+        assert_eq!(of_one.iter().map(|&one| at(one)).collect::<Vec<_>>(), [None, Some(1), Some(7)]);
+        hints.forget_at(gaddr(of_one[0]));
+        assert_eq!(of_one.iter().map(|&one| at(one)).collect::<Vec<_>>(), [None, Some(1), Some(7)]);
+        hints.forget_at(gaddr(of_one[1]));
+        assert_eq!(of_one.iter().map(|&one| at(one)).collect::<Vec<_>>(), [None, None, Some(7)]);
+        hints.remember_at(gaddr(of_one[1]), index(4));
+        hints.forget_at(gaddr(of_one[1]));
+        assert_eq!(of_one.iter().map(|&one| at(one)).collect::<Vec<_>>(), [None, None, Some(7)]);
+        hints.forget_at(gaddr(of_one[2]));
+        assert_eq!(at(of_one[2]), None);
+        assert_eq!(at(other), Some(9));
+    }
+
+    #[test]
+    fn a_table_remembers_most_of_as_many_addresses_as_there_may_be() {
+        let geometry = geometry(3000, 1 << 24);
+        let words = words(&geometry);
+        let hints = Hints::new(&words, &geometry);
+        // One record in three is an allocation, at regular distances or not.
+        for stride in [16, 4096, 12_345] {
+            let addresses = (1..=1000).map(|at| gaddr(at * stride));
+            for (at, address) in (0..).zip(addresses.clone()) {
+                hints.remember_at(address, index(at));
+            }
+            let known = (0..).zip(addresses).filter(|&(at, one)| hints.at(one) == Some(index(at)));
+            let known = known.count();
+            assert!(known > 930, "{known} of 1000 at distances of {stride}");
+        }
+    }
+
+    #[test]
+    fn classes_are_in_order_and_narrow() {
+        for part_max in [8, 1000, 1 << 20] {
+            let geometry = geometry(part_max, 1 << 30);
+            let precision = Sizes::precision(&geometry);
+            let sizes = Sizes { precision, ..Sizes::default() };
+            let fine = 1_u64 << (precision + 1);
+            assert!((1..fine).all(|bytes| sizes.class(bytes + 1) == sizes.class(bytes) + 1));
+            let (mut bytes, mut last) = (fine, sizes.class(fine));
+            while bytes < 1 << 30 {
+                // From one class to the next is one step, of at most one in 2^precision.
+                let step = 1 << (bytes.ilog2() - precision);
+                assert_eq!(sizes.class(bytes + step - 1), last);
+                bytes += step;
+                last += 1;
+                assert_eq!(sizes.class(bytes), last);
+            }
+            assert_eq!(Sizes::class_count(&geometry), last + 1);
+        }
+        let precision = |part_max| Sizes::precision(&geometry(part_max, 1 << 20));
+        assert_eq!([8, 1 << 8, 1 << 12, 1 << 16, 1 << 20].map(precision), [3, 3, 7, 11, 11]);
+    }
+
+    /// Against a map of classes, with more of them than a word of the summary has bits.
+    #[test]
+    fn a_node_of_the_next_class_is_found() {
+        let geometry = geometry(1 << 16, 1 << 30);
+        let words = words(&geometry);
+        let hints = Hints::new(&words, &geometry);
+        assert!(hints.sizes.summary.len() > 2);
+        let mut model = BTreeMap::new();
+        let mut rng = Rng::new(5);
+        let mut found = [0_u32; 2];
+        for round in 0..60_000 {
+            // Mostly few classes, far apart.
+            let bytes = (1 + rng.below(1 << 30)) >> rng.below(30);
+            let (bytes, class) = (bytes.max(1), hints.sizes.class(bytes.max(1)));
+            let one = index(rng.below(30) as u32);
+            match rng.below(8) {
+                0 => {
+                    hints.remember_size(bytes, one);
+                    model.insert(class, one);
+                }
+                1..=3 => {
+                    let instead = rng.one_in(4).then(|| index(31));
+                    let Some((&class, &there)) = model.range(class..).next() else { continue };
+                    let shift = (class >> hints.sizes.precision).saturating_sub(1);
+                    let bytes = ((class - (shift << hints.sizes.precision)) as u64) << shift;
+                    assert_eq!(hints.sizes.class(bytes), class);
+                    let gone = if rng.one_in(4) { one } else { there };
+                    hints.forget_size(bytes, gone, instead);
+                    if gone == there {
+                        match instead {
+                            Some(instead) => drop(model.insert(class, instead)),
+                            None => drop(model.remove(&class)),
+                        }
+                    }
+                }
+                _ => {
+                    let expected = model.range(class..).next().map(|(_, &node)| node);
+                    assert_eq!(hints.near(bytes), expected, "{bytes} in round {round}");
+                    found[usize::from(expected.is_some())] += 1;
+                    let other = bytes + rng.below(bytes);
+                    let alike = hints.sizes.class(other) == class;
+                    assert_eq!(hints.is_alike(bytes, other), alike);
+                }
+            }
+            if rng.one_in(5000) {
+                hints.forget_sizes();
+                model.clear();
+                let sizes = hints.sizes;
+                let mut all = sizes.nodes.iter().chain(sizes.filled).chain(sizes.summary);
+                assert!(all.all(|word| load(word) == 0));
+            }
+        }
+        assert!(found.iter().all(|&count| count > 1000), "{found:?}");
+    }
 }

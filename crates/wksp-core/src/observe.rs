@@ -21,6 +21,7 @@ use core::sync::atomic::{Ordering, fence};
 use wksp_treap::{Gaddr, Table, Tag};
 
 use crate::geometry::Geometry;
+use crate::header::Header;
 use crate::hints::Hints;
 use crate::index::{Index, Parts};
 use crate::lock::Holder;
@@ -104,9 +105,32 @@ impl<T> Observed<T> {
 }
 
 /// What a workspace was like before it was looked at.
-struct Before {
+pub(crate) struct Before {
     cycle_tag: u64,
-    holder: Option<Holder>,
+    pub(crate) holder: Option<Holder>,
+}
+
+impl Before {
+    /// The first look: the tag and then the lock word, both before all that follows.
+    #[inline]
+    pub(crate) fn look(header: &Header) -> Self {
+        let cycle_tag = header.cycle_tag.get();
+        fence(Ordering::Acquire);
+        let holder = header.owner.holder();
+        fence(Ordering::Acquire);
+        Self { cycle_tag, holder }
+    }
+
+    /// The second look: the lock word and then the tag, both after all that was read.
+    #[inline]
+    pub(crate) fn doubt(&self, header: &Header) -> Option<Doubt> {
+        fence(Ordering::Acquire);
+        let holder = header.owner.holder();
+        fence(Ordering::Acquire);
+        let is_changed = header.cycle_tag.get() != self.cycle_tag;
+        let holder = holder.or(self.holder);
+        (holder.is_some() || is_changed).then_some(Doubt { holder, is_changed })
+    }
 }
 
 impl<'m> Observer<'m> {
@@ -180,16 +204,16 @@ impl<'m> Observer<'m> {
         mut again: impl FnMut(Doubt) -> bool,
     ) -> Observed<T> {
         loop {
-            let mut before = self.before();
+            let mut before = Before::look(self.parts.header);
             while let Some(holder) = before.holder {
                 if !again(Doubt { holder: Some(holder), is_changed: false }) {
                     let value = look(View::new(Index(&self.parts)));
-                    return Observed { value, doubt: self.doubt(&before) };
+                    return Observed { value, doubt: before.doubt(self.parts.header) };
                 }
-                before = self.before();
+                before = Before::look(self.parts.header);
             }
             let value = look(View::new(Index(&self.parts)));
-            let doubt = self.doubt(&before);
+            let doubt = before.doubt(self.parts.header);
             if doubt.is_none_or(|doubt| !again(doubt)) {
                 return Observed { value, doubt };
             }
@@ -209,25 +233,6 @@ impl<'m> Observer<'m> {
         let outside = OutsideData { gaddr, bytes: to.len() as u64, data: self.geometry.data() };
         let offset = data_offset(&self.geometry, gaddr, to.len()).ok_or(outside)?;
         self.memory.copy_out(offset, to).ok_or(outside)
-    }
-
-    /// The first look: the tag and then the lock word, both before all that follows.
-    fn before(&self) -> Before {
-        let cycle_tag = self.cycle_tag();
-        fence(Ordering::Acquire);
-        let holder = self.holder();
-        fence(Ordering::Acquire);
-        Before { cycle_tag, holder }
-    }
-
-    /// The second look: the lock word and then the tag, both after all that was read.
-    fn doubt(&self, before: &Before) -> Option<Doubt> {
-        fence(Ordering::Acquire);
-        let holder = self.holder();
-        fence(Ordering::Acquire);
-        let is_changed = self.cycle_tag() != before.cycle_tag;
-        let holder = holder.or(before.holder);
-        (holder.is_some() || is_changed).then_some(Doubt { holder, is_changed })
     }
 }
 

@@ -3,10 +3,12 @@
 
 use wksp_treap::{Found, Gaddr, GaddrRange, PartitionIndex, Tag};
 
-use crate::guard::{Guard, Salvage};
+use crate::guard::{Guard, LockError, Salvage};
 use crate::index::Index;
 use crate::lock::{Party, Stranger};
+use crate::observe::Before;
 use crate::partition::{Allocation, Partitions};
+use crate::workspace::Workspace;
 
 /// An address belongs to no allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,33 +123,83 @@ impl<P: Party> Salvage<'_, '_, P> {
     }
 }
 
+impl<P: Party> Workspace<'_, P> {
+    /// The allocation that covers `gaddr`, as of some moment during the call.
+    ///
+    /// # Concurrency
+    ///
+    /// Takes no lock as long as nobody has it or changes the index during the call; then it costs a
+    /// few loads where this handle remembers the address, and else as much as
+    /// [`Guard::allocation`]. If somebody does, it takes the lock like everybody else.
+    ///
+    /// # Errors
+    ///
+    /// As of [`lock`](Self::lock), and only if the lock was needed.
+    #[inline]
+    pub fn allocation(&self, gaddr: Gaddr) -> Result<Option<Allocation>, LockError> {
+        match self.glance(gaddr) {
+            Some(found) => Ok(found),
+            None => self.lock().map(|guard| guard.allocation(gaddr)),
+        }
+    }
+
+    /// The tag of the allocation that covers `gaddr`, as of some moment during the call.
+    ///
+    /// # Errors
+    ///
+    /// As of [`allocation`](Self::allocation).
+    #[inline]
+    #[doc(alias = "fd_wksp_tag")]
+    pub fn tag(&self, gaddr: Gaddr) -> Result<Option<Tag>, LockError> {
+        Ok(self.allocation(gaddr)?.map(|allocation| allocation.tag))
+    }
+
+    /// What [`allocation`](Self::allocation) returns, `None` if it takes the lock to be certain.
+    #[inline]
+    fn glance(&self, gaddr: Gaddr) -> Option<Option<Allocation>> {
+        let index = self.index();
+        let before = Before::look(index.header);
+        if before.holder.is_some() {
+            return None;
+        }
+        let found = search(index, gaddr)?;
+        before.doubt(index.header).is_none().then(|| found.map(|(_, allocation)| allocation))
+    }
+}
+
 /// The record and value of the allocation that covers `gaddr`.
 pub(crate) fn find(index: Index<'_>, gaddr: Gaddr) -> Option<(PartitionIndex, Allocation)> {
-    if !index.data.contains(gaddr) {
-        return None;
-    }
-    let covers = |allocation: &Allocation| allocation.range.contains(gaddr);
+    search(index, gaddr).unwrap_or_else(|| {
+        // Damage on the way: ask the records themselves.
+        allocations(index).find(|(_, allocation)| allocation.range.contains(gaddr))
+    })
+}
+
+/// The same as far as the index tells, `None` if it is damaged or being changed.
+#[inline]
+fn search(index: Index<'_>, gaddr: Gaddr) -> Option<Option<(PartitionIndex, Allocation)>> {
+    let covering = |at| allocation_at(index, at).filter(|found| found.range.contains(gaddr));
     if let Some(at) = index.hints.at(gaddr)
-        && let Some(allocation) = allocation_at(index, at).filter(covers)
+        && let Some(allocation) = covering(at)
     {
-        return Some((at, allocation));
+        return Some(Some((at, allocation)));
     }
-    match index.used().find(gaddr) {
-        Ok(Found::At(at)) => {
-            if let Some(allocation) = allocation_at(index, at).filter(covers) {
-                index.hints.remember_at(allocation.range.lo(), at);
-                return Some((at, allocation));
-            }
-        }
-        Ok(Found::Between { below, above }) => {
-            if index.is_gap(below, above, gaddr) {
-                return None;
-            }
-        }
-        Err(_) => {}
+    descend(index, gaddr)
+}
+
+/// What [`search`] returns, without a hint.
+fn descend(index: Index<'_>, gaddr: Gaddr) -> Option<Option<(PartitionIndex, Allocation)>> {
+    if !index.data.contains(gaddr) {
+        return Some(None);
     }
-    // Damage on the way: ask the records themselves.
-    allocations(index).find(|(_, allocation)| covers(allocation))
+    match index.used().find(gaddr).ok()? {
+        Found::At(at) => {
+            let allocation = allocation_at(index, at)?;
+            index.hints.remember_at(allocation.range.lo(), at);
+            allocation.range.contains(gaddr).then_some(Some((at, allocation)))
+        }
+        Found::Between { below, above } => index.is_gap(below, above, gaddr).then_some(None),
+    }
 }
 
 /// The allocation with `tag` at the lowest address.

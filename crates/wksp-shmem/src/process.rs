@@ -201,7 +201,7 @@ pub struct Patience {
     /// When holders were last seen to make progress.
     progressed: Duration,
     evidence: Option<Evidence>,
-    /// What the activity was when the last look ended, if the holder is known to be nobody but,
+    /// What the activity was at the end of the last look, if the holder is known to be nobody but,
     /// perhaps, a thread of this process.
     alone: Option<Snapshot>,
 }
@@ -240,22 +240,23 @@ impl Party for ProcessParty {
 
     fn judge(&self, sighting: Sighting, patience: &mut Patience) -> Verdict {
         let activity = &self.seat.activity;
-        let paused = activity.pause();
-        if patience.alone.take() == Some(paused)
+        if let Some(alone) = patience.alone.take()
             && patience.evidence.as_ref().is_some_and(|evidence| evidence.sighting == sighting)
-            && activity.resume_undisturbed(paused)
+            && activity.snapshot() == alone
         {
             return Verdict::TakeOver;
         }
+        activity.leave();
         let step = patience.step(sighting, self);
-        let resumed = activity.resume();
+        activity.enter();
         match step {
             Step::Wait => Verdict::Wait,
             Step::TakeOver => Verdict::TakeOver,
             Step::GiveUp => Verdict::GiveUp,
             // The next look at the lock decides.
             Step::TakeOverIfAlone => {
-                patience.alone = (resumed.active_count() == 1).then_some(resumed);
+                let looked = activity.snapshot();
+                patience.alone = (looked.active_count() == 1).then_some(looked);
                 Verdict::Wait
             }
         }

@@ -75,7 +75,7 @@ impl Subject for Ours {
     }
 
     fn tag(&mut self, at: u64) -> u64 {
-        self.workspace.lock().unwrap().tag(Gaddr::new(at).unwrap()).unwrap().get()
+        self.workspace.tag(Gaddr::new(at).unwrap()).unwrap().unwrap().get()
     }
 }
 

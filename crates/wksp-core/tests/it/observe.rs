@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use wksp_core::{
-    Align, Doubt, Gaddr, Holder, JoinError, Memory, Observed, Observer, OwnerId, Partition, Tag,
-    View, Workspace,
+    Align, Doubt, Gaddr, Holder, JoinError, LockError, Memory, Observed, Observer, OwnerId,
+    Partition, Party, Sighting, Stranger, Tag, Verdict, View, Workspace,
 };
 use wksp_testkit::rng::Rng;
 
@@ -17,6 +17,8 @@ const RECORDS: u64 = 24;
 const BYTES: usize = 128 + 64 * 24 + 128 * 40;
 /// Where the lock word is.
 const OWNER: usize = 112;
+/// Where the root of the used treap is.
+const USED_ROOT: usize = 96;
 
 /// Becomes true at the end of a scope, also if that is a failure: so its other threads end as well.
 struct AtEnd<'a>(&'a AtomicBool);
@@ -330,4 +332,142 @@ fn any_lock_word_is_told_as_it_is() {
         let holder = OwnerId::new(word).map_or(Holder::Formatter, Holder::Owner);
         assert_eq!(seen.doubt, Some(Doubt { holder: Some(holder), is_changed: false }));
     }
+}
+
+/// Somebody who cannot take the lock.
+#[derive(Debug)]
+struct Outsider;
+
+impl Party for Outsider {
+    type Patience = ();
+
+    fn enter(&self) -> Result<OwnerId, Stranger> {
+        Err(Stranger)
+    }
+
+    fn is_inside(&self, _: OwnerId) -> bool {
+        false
+    }
+
+    fn leave(&self) {}
+
+    fn judge(&self, _: Sighting, (): &mut ()) -> Verdict {
+        Verdict::GiveUp
+    }
+}
+
+#[test]
+fn an_address_is_looked_up_without_the_lock_as_long_as_it_is_free() {
+    for with_hints in [false, true] {
+        let mut heap = Heap::zeroed(BYTES);
+        let memory = heap.memory();
+        let workspace = format(memory, RECORDS, 5000);
+        let mut model = empty_model(&workspace);
+        let mut outsider = Workspace::join(memory, Outsider).unwrap();
+        let words: Vec<_> = (0..outsider.hint_words()).map(|_| AtomicU64::new(0)).collect();
+        if with_hints {
+            outsider = outsider.with_hints(&words);
+        }
+        let mut rng = Rng::new(67);
+        let mut found = 0;
+        for _ in 0..3000 {
+            apply(&mut workspace.lock().unwrap(), &mut model, Operation::random(&mut rng, 600));
+            let image = snapshot(memory);
+            for _ in 0..8 {
+                // The same ones again and again, so that something is remembered, and wrong by now.
+                let gaddr = Gaddr::new(1 + rng.below(600) * 11).unwrap();
+                let tag = outsider.tag(gaddr).unwrap();
+                assert_eq!(tag.map(Tag::get), model.tag_at(gaddr.get()));
+                let expected = workspace.lock().unwrap().allocation(gaddr);
+                assert_eq!(outsider.allocation(gaddr), Ok(expected));
+                found += usize::from(tag.is_some());
+            }
+            assert!(snapshot(memory) == image, "looking has changed something");
+        }
+        assert!(found > 500, "{found}");
+        // While somebody is inside, it takes its turn, which this one cannot.
+        let gaddr = workspace.geometry().data().lo();
+        let guard = workspace.lock().unwrap();
+        assert_eq!(outsider.tag(gaddr), Err(LockError::Stranger(Stranger)));
+        drop(guard);
+        assert!(outsider.tag(gaddr).is_ok());
+    }
+}
+
+#[test]
+fn an_address_of_a_damaged_index_is_looked_up_under_the_lock() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    let tag = Tag::new(7).unwrap();
+    let gaddr = workspace.lock().unwrap().alloc(Align::BYTE, 10, tag).unwrap();
+    let outsider = Workspace::join(memory, Outsider).unwrap();
+    assert_eq!(outsider.tag(gaddr), Ok(Some(tag)));
+    // The root of the used treap leads out of the table.
+    memory.copy_in(USED_ROOT, &(u32::MAX - 1).to_le_bytes()).unwrap();
+    assert_eq!(outsider.tag(gaddr), Err(LockError::Stranger(Stranger)));
+    assert_eq!(workspace.tag(gaddr), Ok(Some(tag)));
+}
+
+#[test]
+fn an_allocation_that_nobody_frees_is_always_found_beside_a_busy_thread() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let busy = format(memory, RECORDS, 5000);
+    let stays = Tag::new(99).unwrap();
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut guard = busy.lock().unwrap();
+        kept.push(guard.alloc_at_least(Align::BYTE, 40, stays).unwrap());
+        guard.alloc(Align::BYTE, 300, Tag::new(1).unwrap()).unwrap();
+    }
+    let outsider = Workspace::join(memory, Outsider).unwrap();
+    let words: Vec<_> = (0..outsider.hint_words()).map(|_| AtomicU64::new(0)).collect();
+    let outsider = outsider.with_hints(&words);
+    let (done, turns) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let _done = AtEnd(&done);
+        scope.spawn(|| {
+            let mut rng = Rng::new(71);
+            let mut live = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let mut guard = busy.lock().unwrap();
+                let tag = Tag::new(1 + rng.below(5)).unwrap();
+                if live.len() < 6
+                    && let Ok(gaddr) = guard.alloc(Align::BYTE, 1 + rng.below(400), tag)
+                {
+                    live.push(gaddr);
+                } else if !live.is_empty() {
+                    let gone = live.swap_remove(rng.index(live.len()));
+                    guard.free(gone).unwrap();
+                }
+                drop(guard);
+                turns.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut rng = Rng::new(73);
+        let (mut seen, mut spoilt) = (0_u64, 0_u64);
+        while seen < 20_000 || spoilt < 20 || turns.load(Ordering::Relaxed) < 20_000 {
+            let range = kept[rng.index(kept.len())];
+            let gaddr = Gaddr::new(range.lo().get() + rng.below(range.bytes())).unwrap();
+            match outsider.allocation(gaddr) {
+                Ok(found) => {
+                    let found = found.expect("it is there all the time");
+                    assert_eq!((found.range, found.tag), (range, stays));
+                    seen += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error, LockError::Stranger(Stranger));
+                    spoilt += 1;
+                }
+            }
+            // What comes and goes has one of its tags, or none.
+            let gaddr = Gaddr::new(1 + rng.below(7000)).unwrap();
+            if let Ok(Some(found)) = outsider.allocation(gaddr) {
+                assert!(
+                    found.range.contains(gaddr) && [1, 2, 3, 4, 5, 99].contains(&found.tag.get())
+                );
+            }
+        }
+    });
 }

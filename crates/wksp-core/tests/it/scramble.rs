@@ -121,6 +121,11 @@ fn harms_nobody(with_hints: bool, seed: u64) {
             }
             // With one processor the two take turns of milliseconds otherwise.
             scramble(memory, &mut rng);
+            let gaddr = Gaddr::new(1 + rng.below(8000)).unwrap();
+            if let Some(found) = workspace.allocation(gaddr).unwrap() {
+                assert!(found.range.contains(gaddr));
+                assert!(workspace.geometry().data().encloses(found.range));
+            }
             if rng.one_in(50) {
                 salvage(workspace.salvage().unwrap(), &mut rng);
             }

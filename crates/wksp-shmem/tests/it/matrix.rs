@@ -24,12 +24,21 @@ on_each_page_size! {
 const FIRST: &str = "hold in the first thread";
 const OTHER: &str = "hold in another thread";
 
-/// Starts a process that takes the lock in a thread of a forked child, and kills both.
+/// Starts a process that takes the lock in a thread of a forked child, and kills both, beside so
+/// many others that are joined.
 ///
 /// Returns whom the word then names: the kernel, if that was the first thread.
-fn kill_a_holder(scene: &Scene, text: &str, part: &str, is_nested: bool) -> Option<u64> {
+fn kill_a_holder(
+    scene: &Scene,
+    text: &str,
+    part: &str,
+    is_nested: bool,
+    others: usize,
+) -> Option<u64> {
     let region = Region::open(&scene.base, &name(text), None, Access::ReadOnly).unwrap();
-    let before = joiners(&region).unwrap();
+    let joined = || joiners(&region).unwrap().list.len();
+    // The kernel ends who was in a pid namespace only after its first process.
+    eventually("those before are gone", || joined() == others);
     let mut victim = if is_nested {
         Victim::start_in_new_namespace(scene, text, part)?
     } else {
@@ -37,10 +46,10 @@ fn kill_a_holder(scene: &Scene, text: &str, part: &str, is_nested: bool) -> Opti
     };
     assert_eq!(victim.hear(), "locked");
     let held_by = scene.owner(text);
-    assert_eq!(joiners(&region).unwrap().list.len(), before.list.len() + 2);
+    assert_eq!(joined(), others + 2);
     victim.kill();
     // The kernel ends the child only after its parent.
-    eventually("both are dead", || joiners(&region).unwrap() == before);
+    eventually("both are dead", || joined() == others);
     let dead = scene.owner(text);
     assert_eq!(dead, if part == FIRST { DEATH_MARK } else { held_by });
     Some(dead)
@@ -76,7 +85,7 @@ fn whoever_is_killed_is_recovered_from_at_once(scene: &Scene) {
                 skip("in a nested pid namespace there is no proof but the kernel's mark");
                 continue;
             }
-            let Some(dead) = kill_a_holder(scene, "matrix", part, is_nested) else { return };
+            let Some(dead) = kill_a_holder(scene, "matrix", part, is_nested, 2) else { return };
             let elapsed = recover(&workspace, dead);
             let place = if is_nested { "another pid namespace" } else { "this pid namespace" };
             println!("{part:?} in {place}: taken over after {elapsed:?}");
@@ -89,7 +98,7 @@ fn whoever_is_killed_is_recovered_from_at_once(scene: &Scene) {
 fn the_mark_is_proof_in_every_pid_namespace(scene: &Scene) {
     let ours = scene.create("marked");
     for is_nested in [false, true] {
-        let Some(dead) = kill_a_holder(scene, "marked", FIRST, is_nested) else { return };
+        let Some(dead) = kill_a_holder(scene, "marked", FIRST, is_nested, 1) else { return };
         assert_eq!(dead, DEATH_MARK);
         let mut waiter = Victim::start_in_new_namespace(scene, "marked", "lock").unwrap();
         let said = waiter.hear();
@@ -101,7 +110,7 @@ fn the_mark_is_proof_in_every_pid_namespace(scene: &Scene) {
 
 fn without_the_mark_a_nested_pid_namespace_has_no_proof(scene: &Scene) {
     let ours = scene.create("unmarked");
-    let Some(dead) = kill_a_holder(scene, "unmarked", OTHER, true) else { return };
+    let Some(dead) = kill_a_holder(scene, "unmarked", OTHER, true, 1) else { return };
     let mut waiter = Victim::start_in_new_namespace(scene, "unmarked", "lock").unwrap();
     assert!(waiter.hear().contains("Busy"));
     assert_eq!(scene.owner("unmarked"), dead);
@@ -112,7 +121,7 @@ fn without_the_mark_a_nested_pid_namespace_has_no_proof(scene: &Scene) {
 fn a_container_that_starts_again_under_the_same_ids_recovers(scene: &Scene) {
     drop(scene.create("container"));
     for part in [OTHER, FIRST] {
-        let Some(dead) = kill_a_holder(scene, "container", part, true) else { return };
+        let Some(dead) = kill_a_holder(scene, "container", part, true, 0) else { return };
         let next = Victim::start_in_new_namespace(scene, "container", "lock in a child");
         let said = next.unwrap().hear();
         assert!(said.contains("TakenOver") && said.contains(&format!("({dead})")), "{said}");

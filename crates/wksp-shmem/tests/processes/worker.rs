@@ -165,5 +165,8 @@ impl Worker {
         let gaddr = Gaddr::new(live.gaddr).unwrap();
         self.workspace.workspace().copy_out(gaddr, &mut contents).unwrap();
         check_pattern(tag, &contents).unwrap();
+        let inside = Gaddr::new(live.gaddr + live.bytes - 1).unwrap();
+        let found = self.workspace.workspace().tag(inside).unwrap();
+        assert_eq!(found, Tag::new(tag), "of an allocation that nobody else frees");
     }
 }
