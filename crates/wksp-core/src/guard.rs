@@ -1,11 +1,12 @@
 //! Holding the lock: the guard through which all changes go, and the guard of what is broken.
 
 use core::marker::PhantomData;
+use core::mem;
 
 use wksp_treap::Damage;
 
 use crate::index::Index;
-use crate::lock::{Holder, Party, Stranger, TakeError, Taken};
+use crate::lock::{Holder, OwnerId, Party, Stranger, TakeError, Taken};
 use crate::observe::View;
 use crate::rebuild::{RebuildError, rebuild};
 use crate::verify::{Report, verify};
@@ -103,41 +104,74 @@ pub struct Salvage<'g, 'm, P: Party> {
 #[derive(Debug)]
 pub(crate) struct Held<'g, 'm, P: Party> {
     workspace: &'g Workspace<'m, P>,
-    taken: Taken,
-    /// Whom the lock is given back to: nobody, or the dead holder of a damaged index.
-    heir: Option<Holder>,
+    id: OwnerId,
+    /// The dead holder of a damaged index, to whom the lock is given back rather than to nobody.
+    dead: Option<Holder>,
     /// What is not sent to another thread: the party was told which one has the lock.
     _thread: PhantomData<dyn Sync>,
 }
 
 impl<'g, 'm, P: Party> Held<'g, 'm, P> {
-    const fn new(workspace: &'g Workspace<'m, P>, taken: Taken, heir: Option<Holder>) -> Self {
-        Self { workspace, taken, heir, _thread: PhantomData }
+    #[inline]
+    const fn new(workspace: &'g Workspace<'m, P>, id: OwnerId, dead: Option<Holder>) -> Self {
+        Self { workspace, id, dead, _thread: PhantomData }
     }
 
     /// Whether it is this process that holds the lock, rather than its parent by fork.
+    #[inline]
     pub(crate) fn check_inside(&self) -> Result<(), Stranger> {
-        if self.workspace.party.is_inside(self.taken.id) { Ok(()) } else { Err(Stranger) }
+        if self.workspace.party.is_inside(self.id) { Ok(()) } else { Err(Stranger) }
+    }
+
+    /// Verifies the index and rebuilds it if that finds anything; returns whether it did.
+    fn recover(&self) -> Result<bool, RebuildError> {
+        let is_clean = verify(self.workspace.index()).is_clean();
+        if !is_clean {
+            self.rebuild(None)?;
+        }
+        Ok(!is_clean)
+    }
+
+    fn rebuild(&self, seed: Option<u32>) -> Result<(), RebuildError> {
+        self.check_inside()?;
+        let index = self.workspace.index();
+        index.header.raise_cycle_tag();
+        rebuild(index, seed.unwrap_or_else(|| index.header.seed.get()))
     }
 }
 
 impl<P: Party> Drop for Held<'_, '_, P> {
+    #[inline]
     fn drop(&mut self) {
         let owner = &self.workspace.parts.header.owner;
-        owner.give_back(&self.workspace.party, self.taken.id, self.heir);
+        owner.give_back(&self.workspace.party, self.id, self.dead);
     }
 }
 
 impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
+    // Always, since a guard that is returned through memory costs more than the lock itself.
+    #[inline(always)]
     pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
-        let taken = workspace.take_word()?;
-        let held = Held::new(workspace, taken, None);
-        match taken.from {
-            None => Ok(Self { held, repair: None, changing: false }),
-            Some(holder) => Salvage::of_dead(held, holder)
-                .recover()
-                .map_err(|(_, cause)| LockError::Unrecoverable { holder, cause }),
-        }
+        let Taken { id, from } = workspace.take_word()?;
+        let repair = match from {
+            None => None,
+            Some(holder) => Some(Self::take_over(workspace, id, holder)?),
+        };
+        Ok(Self { held: Held::new(workspace, id, None), repair, changing: false })
+    }
+
+    /// Recovers what `holder` left, of which `id` has the lock now, or gives the lock back to it.
+    #[cold]
+    fn take_over(
+        workspace: &'g Workspace<'m, P>,
+        id: OwnerId,
+        holder: Holder,
+    ) -> Result<Repair, LockError> {
+        let held = Held::new(workspace, id, Some(holder));
+        let rebuilt = held.recover().map_err(|cause| LockError::Unrecoverable { holder, cause })?;
+        // The guard that is being made has the lock from here on.
+        mem::forget(held);
+        Ok(Repair::TakenOver { from: holder, rebuilt })
     }
 
     /// The workspace that is locked.
@@ -202,6 +236,15 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
         operation(self.index()).or_else(|damage| self.rebuild_after(damage))?;
         self.changing = false;
         Ok(())
+    }
+
+    /// Mends what a change has left that did not come to its end: for a panic, or damage that could
+    /// not be rebuilt. If it cannot be now, the next operation of the next holder will say so.
+    #[cold]
+    fn end_early(&self) {
+        if self.held.check_inside().is_ok() {
+            let _ = rebuild(self.index(), self.workspace().seed());
+        }
     }
 
     fn rebuild_after(&mut self, damage: Damage) -> Result<(), RebuildError> {
@@ -277,19 +320,18 @@ impl<'g, 'm, P: Party> Guard<'g, 'm, P> {
 }
 
 impl<P: Party> Drop for Guard<'_, '_, P> {
+    #[inline]
     fn drop(&mut self) {
-        // An operation ended early: a panic, or damage that could not be rebuilt. If it cannot be
-        // rebuilt now, the next operation of the next holder will say so.
-        if self.changing && self.held.check_inside().is_ok() {
-            let _ = rebuild(self.index(), self.workspace().seed());
+        if self.changing {
+            self.end_early();
         }
     }
 }
 
 impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     pub(crate) fn take(workspace: &'g Workspace<'m, P>) -> Result<Self, LockError> {
-        let taken = workspace.take_word()?;
-        Ok(Self { held: Held::new(workspace, taken, taken.from) })
+        let Taken { id, from } = workspace.take_word()?;
+        Ok(Self { held: Held::new(workspace, id, from) })
     }
 
     pub(crate) fn seize(
@@ -297,12 +339,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
         holder: Holder,
     ) -> Result<Option<Self>, Stranger> {
         let taken = workspace.parts.header.owner.seize(&workspace.party, holder)?;
-        Ok(taken.map(|taken| Self { held: Held::new(workspace, taken, Some(holder)) }))
-    }
-
-    fn of_dead(mut held: Held<'g, 'm, P>, holder: Holder) -> Self {
-        held.heir = Some(holder);
-        Self { held }
+        Ok(taken.map(|taken| Self { held: Held::new(workspace, taken.id, Some(holder)) }))
     }
 
     /// The workspace that is locked.
@@ -323,11 +360,15 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     ///
     /// Why it cannot be rebuilt, and the salvage again.
     pub fn recover(self) -> Result<Guard<'g, 'm, P>, (Self, RebuildError)> {
-        let from = self.held.taken.from;
-        let rebuilt = !self.verify().is_clean();
-        let mut guard = if rebuilt { self.rebuild(None)? } else { self.into_guard() };
-        guard.repair = from.map(|from| Repair::TakenOver { from, rebuilt });
-        Ok(guard)
+        match self.held.recover() {
+            Ok(rebuilt) => {
+                let dead = self.held.dead;
+                let mut guard = self.into_guard();
+                guard.repair = dead.map(|from| Repair::TakenOver { from, rebuilt });
+                Ok(guard)
+            }
+            Err(cause) => Err((self, cause)),
+        }
     }
 
     /// Builds the index anew as [`Guard::rebuild`] does.
@@ -336,12 +377,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
     ///
     /// Why it cannot be rebuilt, and the salvage again.
     pub fn rebuild(self, seed: Option<u32>) -> Result<Guard<'g, 'm, P>, (Self, RebuildError)> {
-        if let Err(stranger) = self.held.check_inside() {
-            return Err((self, stranger.into()));
-        }
-        let index = self.held.workspace.index();
-        index.header.raise_cycle_tag();
-        match rebuild(index, seed.unwrap_or_else(|| index.header.seed.get())) {
+        match self.held.rebuild(seed) {
             Ok(()) => Ok(self.into_guard()),
             Err(cause) => Err((self, cause)),
         }
@@ -360,7 +396,7 @@ impl<'g, 'm, P: Party> Salvage<'g, 'm, P> {
 
     fn into_guard(self) -> Guard<'g, 'm, P> {
         let Self { mut held } = self;
-        held.heir = None;
+        held.dead = None;
         Guard { held, repair: None, changing: false }
     }
 }

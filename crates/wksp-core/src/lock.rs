@@ -192,14 +192,17 @@ pub(crate) trait Word {
 macro_rules! impl_word {
     ($atomic:ty) => {
         impl Word for $atomic {
+            #[inline]
             fn load(&self) -> u64 {
                 self.load(Ordering::Relaxed)
             }
 
+            #[inline]
             fn swap(&self, from: u64, to: u64) -> bool {
                 self.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
             }
 
+            #[inline]
             fn give(&self, to: u64) {
                 self.store(to, Ordering::Release);
             }
@@ -218,6 +221,8 @@ impl<W: Word> LockWord<W> {
     /// Takes the lock, from a dead holder if need be, or waits as long as `party` will.
     ///
     /// `version` changes when the index does.
+    // Always, as everything that is returned through memory costs as much as the swap.
+    #[inline(always)]
     pub(crate) fn take<P: Party>(
         &self,
         party: &P,
@@ -290,6 +295,7 @@ impl<W: Word> LockWord<W> {
     }
 
     /// Gives the lock back: to nobody, or to the dead `holder` it was taken from.
+    #[inline]
     pub(crate) fn give_back<P: Party>(&self, party: &P, id: OwnerId, to: Option<Holder>) {
         party.gives_back(self.address());
         // A fork's copy of a guard must not store: the lock is its parent's.
@@ -306,6 +312,7 @@ impl<W: Word> LockWord<W> {
     }
 
     /// Who holds the lock now, `None` if nobody does.
+    #[inline]
     pub(crate) fn holder(&self) -> Option<Holder> {
         Holder::of_word(self.0.load())
     }

@@ -99,6 +99,7 @@ impl<'m, P: Party> Workspace<'m, P> {
     }
 
     /// Takes the lock word, from a dead holder if need be.
+    #[inline(always)]
     pub(crate) fn take_word(&self) -> Result<Taken, TakeError> {
         self.parts.header.owner.take(&self.party, || self.cycle_tag())
     }
@@ -149,6 +150,7 @@ impl<'m, P: Party> Workspace<'m, P> {
     /// [`LockError::Busy`] after the bound, [`LockError::Stranger`] in a forked child, and
     /// [`LockError::Unrecoverable`] if the holder is dead and its index can not be rebuilt; the
     /// lock is then back in the dead holder's hands, and [`salvage`](Self::salvage) can help.
+    #[inline]
     pub fn lock(&self) -> Result<Guard<'_, 'm, P>, LockError> {
         Guard::take(self)
     }

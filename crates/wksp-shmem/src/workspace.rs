@@ -364,6 +364,7 @@ impl SharedWorkspace {
 
     /// The workspace, for as long as the handle is borrowed.
     #[must_use]
+    #[inline]
     pub fn workspace(&self) -> &Workspace<'_, ProcessParty> {
         self.0.mapped.workspace()
     }
@@ -373,6 +374,7 @@ impl SharedWorkspace {
     /// # Errors
     ///
     /// As of [`Workspace::lock`].
+    #[inline]
     pub fn lock(&self) -> Result<Guard<'_, '_, ProcessParty>, LockError> {
         self.workspace().lock()
     }

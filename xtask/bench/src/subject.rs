@@ -75,7 +75,7 @@ impl Subject for Ours {
     }
 
     fn tag(&mut self, at: u64) -> u64 {
-        self.workspace.tag(Gaddr::new(at).unwrap()).unwrap().unwrap().get()
+        self.workspace.workspace().tag(Gaddr::new(at).unwrap()).unwrap().unwrap().get()
     }
 }
 

@@ -274,6 +274,7 @@ fn what_is_certain_beside_a_busy_thread_was_so() {
     thread::scope(|scope| {
         let _done = AtEnd(&done);
         scope.spawn(|| {
+            let _done = AtEnd(&done);
             let mut model = empty_model(&workspace);
             let mut rng = Rng::new(61);
             while !done.load(Ordering::Relaxed) {
@@ -294,6 +295,7 @@ fn what_is_certain_beside_a_busy_thread_was_so() {
         // Until a good number of answers was certain, of different states, and of others it was told
         // that they were not.
         while certain < 500 || changed < 50 {
+            assert!(!done.load(Ordering::Relaxed), "the busy thread has failed");
             let seen = once(&observer, |view| {
                 let partitions: Vec<_> = view.partitions().collect();
                 (partitions, view.usage(None), view.verify())
@@ -428,6 +430,7 @@ fn an_allocation_that_nobody_frees_is_always_found_beside_a_busy_thread() {
     thread::scope(|scope| {
         let _done = AtEnd(&done);
         scope.spawn(|| {
+            let _done = AtEnd(&done);
             let mut rng = Rng::new(71);
             let mut live = Vec::new();
             while !done.load(Ordering::Relaxed) {
@@ -448,6 +451,7 @@ fn an_allocation_that_nobody_frees_is_always_found_beside_a_busy_thread() {
         let mut rng = Rng::new(73);
         let (mut seen, mut spoilt) = (0_u64, 0_u64);
         while seen < 20_000 || spoilt < 20 || turns.load(Ordering::Relaxed) < 20_000 {
+            assert!(!done.load(Ordering::Relaxed), "the busy thread has failed");
             let range = kept[rng.index(kept.len())];
             let gaddr = Gaddr::new(range.lo().get() + rng.below(range.bytes())).unwrap();
             match outsider.allocation(gaddr) {
