@@ -192,6 +192,10 @@ mod tests {
         for footprint in [0, 1, 127, 128, 255] {
             assert!(Geometry::for_footprint(footprint, 1).is_err());
         }
+        for part_max in [0, 1 << 32] {
+            let refused = Geometry::with_part_max(1 << 50, part_max);
+            assert_eq!(refused, Err(GeometryError::PartMax { part_max }));
+        }
         assert_eq!(
             Geometry::with_part_max(300, 2),
             Err(GeometryError::TooSmall { footprint: 256, part_max: 2, needed: 384 })

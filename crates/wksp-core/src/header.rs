@@ -92,11 +92,11 @@ impl Header {
 
     /// Tells lock-free readers that the index is about to change.
     pub(crate) fn raise_cycle_tag(&self) {
-        // A stored value that cannot be raised to one in range is damage; begin anew then.
-        let raised = self.cycle_tag.get().checked_add(1).filter(|raised| *raised > CYCLE_TAG_MIN);
+        // One that is not in range is damage: then it begins anew.
+        let raised = self.cycle_tag.get().wrapping_add(1).max(CYCLE_TAG_MIN);
         // Whoever sees the new tag sees that the lock is held, if they look behind an Acquire fence.
         fence(Ordering::Release);
-        self.cycle_tag.set(raised.unwrap_or(CYCLE_TAG_MIN + 1));
+        self.cycle_tag.set(raised);
         // Whoever sees a later store sees this one, if they load the tag behind an Acquire fence.
         fence(Ordering::Release);
     }
@@ -108,5 +108,40 @@ impl Header {
         self.gaddr_lo.set(data.lo().get());
         self.gaddr_hi.set(data.hi().get());
         self.zero.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_read_from_bytes_of_a_workspace_only() {
+        let mut bytes = [0; 128];
+        assert_eq!(Holder::in_header(&bytes), None);
+        bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
+        assert_eq!(Holder::in_header(&bytes), Some(Holder::Formatter));
+        bytes[112..120].copy_from_slice(&77_u64.to_le_bytes());
+        let holder = crate::OwnerId::new(77).map(Holder::Owner);
+        assert_eq!(Holder::in_header(&bytes), holder);
+        assert_eq!(Holder::in_header(&bytes[..119]), None);
+        bytes[112..120].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(Holder::in_header(&bytes), None);
+        bytes[112..120].copy_from_slice(&77_u64.to_le_bytes());
+        bytes[0] ^= 1;
+        assert_eq!(Holder::in_header(&bytes), None);
+        assert_eq!(Holder::in_header(&[]), None);
+    }
+
+    #[test]
+    fn a_cycle_tag_is_raised_to_another_one_in_range() {
+        let mut blocks = [crate::Block::new()];
+        let memory = crate::Memory::of_blocks(&mut blocks);
+        let header = memory.header().unwrap();
+        for (from, to) in [(4, 5), (1 << 40, (1 << 40) + 1), (3, 4), (0, 4), (u64::MAX, 4)] {
+            header.cycle_tag.set(from);
+            header.raise_cycle_tag();
+            assert_eq!(header.cycle_tag.get(), to);
+        }
     }
 }

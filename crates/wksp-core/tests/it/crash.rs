@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use wksp_core::{Align, Allocation, GaddrRange, Guard, Memory, Party, Solo, Tag, Workspace};
@@ -310,6 +311,56 @@ fn every_store_of_random_operations_among_many_records() {
     }
     println!("{points} crash points in random operations");
     assert_all_shapes();
+}
+
+/// Does `step` with a panic behind store number `store` of it, counted from 0, from a state that is
+/// `start`; false if there are fewer stores.
+fn panics_behind(memory: Memory<'static>, start: &[u8], step: Step, store: usize) -> bool {
+    memory.copy_in(0, start).unwrap();
+    let workspace = Workspace::join(memory, Solo).unwrap();
+    let mut left = store;
+    wksp_core::install(Some(Box::new(move || match left.checked_sub(1) {
+        Some(fewer) => left = fewer,
+        // Without the message of a panic, of which there are thousands.
+        None => resume_unwind(Box::new("injected")),
+    })));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut guard = workspace.lock().unwrap();
+        apply(&mut guard, step);
+    }));
+    wksp_core::install(None);
+    assert_eq!(workspace.holder(), None, "the lock was given back");
+    outcome.is_err()
+}
+
+#[test]
+fn a_panic_behind_any_store_leaves_a_sound_index_before_the_lock_is_given_back() {
+    let (memory, image) = fresh();
+    let mut rng = Rng::new(47);
+    let (mut start, mut points) = (image, 0);
+    for _ in 0..300 {
+        let step = Step::random(&mut rng);
+        memory.copy_in(0, &start).unwrap();
+        apply(&mut Workspace::join(memory, Solo).unwrap().lock().unwrap(), step);
+        let (before, after, next) = (used_in(&start), used_in(&snapshot(memory)), snapshot(memory));
+        let mut store = 0;
+        while panics_behind(memory, &start, step, store) {
+            // The independent checker finds fault with an index that was left as it was.
+            let used = image::check(&snapshot(memory), Lock::MustBeFree).unwrap().used();
+            let is_right = match step {
+                Step::Replace(_) => {
+                    used.iter().all(|one| before.contains(one) || after.contains(one))
+                }
+                _ if step.is_single_commit() => used == before || used == after,
+                _ => used.iter().all(|one| before.contains(one)),
+            };
+            assert!(is_right, "{step:?}: {before:?} to {used:?}");
+            store += 1;
+        }
+        points += store;
+        start = next;
+    }
+    assert!(points > 2000, "only {points} panics: the hook is not at work");
 }
 
 #[test]
