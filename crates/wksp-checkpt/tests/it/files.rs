@@ -34,9 +34,11 @@ fn files_and_pipes_hold_the_same_as_memory() {
             on_disk.read_exact_at(&mut bytes, 0).unwrap();
             assert!(bytes == in_memory);
 
-            let (mut reader, writer) = std::io::pipe().unwrap();
+            let (reader, writer) = std::io::pipe().unwrap();
             let mut spool = scratch();
             let checkpoint = std::thread::scope(|scope| {
+                // Closed also if reading fails, or else the writer would wait for ever.
+                let mut reader = reader;
                 let (workspace, options) = (&workspace, &options);
                 scope.spawn(move || {
                     let guard = workspace.lock().unwrap();

@@ -114,6 +114,46 @@ fn a_list_that_ends_early_is_no_short_list() {
     }
 }
 
+/// Where in a record its tag, and its links to the neighbours in the list, are.
+const TAG: usize = 16;
+const PREV: usize = 28;
+const NEXT: usize = 32;
+
+#[test]
+fn a_gap_is_handed_out_only_if_its_neighbours_know_it() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    let [tag, other] = [1, 2].map(|tag| Tag::new(tag).unwrap());
+    let alloc = |tag| workspace.lock().unwrap().alloc(Align::BYTE, 500, tag).unwrap();
+    let [below, gap, above] = [tag, other, tag].map(alloc);
+    workspace.lock().unwrap().free(gap).unwrap();
+    let image = snapshot(memory);
+    let record = |gaddr: Gaddr| {
+        let guard = workspace.lock().unwrap();
+        let at = guard.partitions().map(Result::unwrap).find(|part| part.range.lo() == gaddr);
+        128 + 64 * at.unwrap().index.get() as usize
+    };
+    let [below, above] = [below, above].map(record);
+    for (at, bytes) in [(below + NEXT, 4), (below + TAG, 8), (above + PREV, 4), (above + TAG, 8)] {
+        for value in [0_u64, 5, u64::MAX] {
+            let is_tag = bytes == 8;
+            if is_tag && value != 0 {
+                continue;
+            }
+            memory.copy_in(0, &image).unwrap();
+            memory.copy_in(at, &value.to_le_bytes()[..bytes]).unwrap();
+            let mut guard = workspace.lock().unwrap();
+            guard.alloc(Align::BYTE, 400, other).unwrap();
+            assert!(guard.repair().is_some(), "{value} at {at} went unnoticed");
+            assert!(guard.verify().is_clean());
+            assert_eq!(guard.partitions().map(Result::unwrap).filter_map(|one| one.tag).count(), {
+                if is_tag { 2 } else { 3 }
+            });
+        }
+    }
+}
+
 #[test]
 fn verify_agrees_with_the_independent_checker() {
     let mut heap = Heap::zeroed(BYTES);
