@@ -2,7 +2,9 @@
 //!
 //! `WKSP_DAMAGES` sets how many random damages are tried for each style, instead of 2,000.
 
-use wksp_checkpt::{Checkpoint, ReadError, RestoreError, RestoreOptions, Style, WriteOptions};
+use wksp_checkpt::{
+    Checkpoint, Problem, ReadError, RestoreError, RestoreOptions, Style, WriteOptions,
+};
 use wksp_core::{Solo, Tag, Workspace};
 use wksp_testkit::golden::{Allocation, Flavour, available};
 use wksp_testkit::rng::Rng;
@@ -340,4 +342,37 @@ fn whole_chunks_of_zstd_cannot_change_places_unnoticed() {
             Ok(verified) => assert!(!digest && !verified.is_protected()),
         }
     }
+}
+
+#[test]
+fn a_chunk_that_is_larger_than_any_can_be_is_refused_by_its_size() {
+    let mut heap = filled(&[3000, 70_000], 8, 61);
+    let options = WriteOptions { digest: false, ..options(Style::Lz4) };
+    let bytes = file(&mut heap, &options);
+    // The largest block of a chunk of 64 KiB, and one byte more, and the most that can be said.
+    let mut refused = [0_u32; 3];
+    for (size, count) in
+        [65_536 + 257 + 16, 65_537 + 257 + 16, 0xFF_FFFF_u32].iter().zip(&mut refused)
+    {
+        for at in 0..bytes.len() - 3 {
+            // Where something stands that may be a size.
+            if u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], 0]) > 66_000 {
+                continue;
+            }
+            let mut damaged = bytes.clone();
+            damaged[at..at + 3].copy_from_slice(&size.to_le_bytes()[..3]);
+            let found = Checkpoint::open_at_most(&damaged, 10_000)
+                .and_then(|checkpoint| checkpoint.verify(&threads(1)).map(drop));
+            if let Err(ReadError::Malformed {
+                problem: Problem::ChunkSize { compressed, .. },
+                ..
+            }) = found
+            {
+                *count += u32::from(compressed == u64::from(*size));
+            }
+        }
+    }
+    // Three chunks have a size, of which one holds 64 KiB.
+    assert_eq!(refused[2] - refused[1], 0, "{refused:?}");
+    assert_eq!(refused[1] - refused[0], 1, "{refused:?}");
 }
