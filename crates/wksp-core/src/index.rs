@@ -141,17 +141,16 @@ impl<'m> Index<'m> {
         }
     }
 
-    /// Whether there is a free partition that covers `gaddr` between two used ones.
+    /// Whether the partition behind `below`, or the first one, is free and covers `gaddr`.
     ///
     /// This is how "nothing is allocated there" is told from a treap that has lost something.
-    pub(crate) fn is_gap(self, below: Link, above: Link, gaddr: Gaddr) -> bool {
+    pub(crate) fn is_gap(self, below: Link, gaddr: Gaddr) -> bool {
         let first = match below {
             Some(below) => self.table.get(below).map(PartitionRecord::next),
             None => Ok(self.header.part_head.get()),
         };
         let Ok(Some(free)) = first else { return false };
-        let (Ok(range), Ok(record)) = (self.gap(free), self.table.get(free)) else { return false };
-        range.contains(gaddr) && (record.prev(), record.next()) == (below, above)
+        self.gap(free).is_ok_and(|range| range.contains(gaddr))
     }
 
     /// The number of idle records, counted up to `enough`.
@@ -235,5 +234,58 @@ impl<'m> Index<'m> {
             None => self.header.part_tail.set(prev),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use core::sync::atomic::AtomicU64;
+    use std::vec::Vec;
+
+    use wksp_testkit::rng::Rng;
+
+    use crate::{Align, Block, Format, Geometry, Memory, Name, Solo, Tag, Workspace};
+
+    /// As long as nobody else changes the workspace, the guesses of sizes are right ones.
+    #[test]
+    fn what_is_remembered_of_sizes_is_kept_up() {
+        let mut blocks: Vec<_> = (0..4000).map(|_| Block::new()).collect();
+        let geometry = Geometry::new(600, 400_000).unwrap();
+        let format = Format { name: Name::new("hints").unwrap(), seed: 3, geometry };
+        let memory = Memory::of_blocks(&mut blocks);
+        drop(Workspace::format(memory, Solo, format).unwrap());
+        let workspace = Workspace::join(memory, Solo).unwrap();
+        let words: Vec<_> = (0..workspace.hint_words()).map(|_| AtomicU64::new(0)).collect();
+        let workspace = workspace.with_hints(&words);
+        let index = workspace.index();
+        let (mut rng, mut live) = (Rng::new(7), Vec::new());
+        let (mut known, mut asked) = (0_u32, 0_u32);
+        for _ in 0..4000 {
+            let mut guard = workspace.lock().unwrap();
+            if live.len() < 150 && rng.one_in(2) {
+                // Few sizes, so that many free partitions are alike, and others nearly so.
+                let bytes = 64 * (1 + rng.below(12)) + rng.below(2);
+                live.push(guard.alloc(Align::BYTE, bytes, Tag::new(1).unwrap()).unwrap());
+            } else if !live.is_empty() {
+                let gone = live.swap_remove(rng.index(live.len()));
+                guard.free(gone).unwrap();
+            }
+            for partition in guard.partitions().map(Result::unwrap) {
+                if partition.tag.is_some() {
+                    continue;
+                }
+                asked += 1;
+                let bytes = partition.range.bytes();
+                let Some(near) = index.hints.near(bytes) else { continue };
+                let record = index.table.get(near).unwrap();
+                let (lo, hi) = record.bounds();
+                assert!(record.tag().is_none() && !record.in_same(), "{near} is no node");
+                assert!(hi - lo >= bytes || index.hints.is_alike(hi - lo, bytes));
+                known += u32::from(index.hints.is_alike(hi - lo, bytes));
+            }
+        }
+        // Where two sizes of one class had nodes, and the one that is remembered goes, there is none.
+        assert!(known > asked / 10 * 9, "{known} of {asked}");
     }
 }

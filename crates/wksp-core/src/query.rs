@@ -198,7 +198,7 @@ fn descend(index: Index<'_>, gaddr: Gaddr) -> Option<Option<(PartitionIndex, All
             index.hints.remember_at(allocation.range.lo(), at);
             allocation.range.contains(gaddr).then_some(Some((at, allocation)))
         }
-        Found::Between { below, above } => index.is_gap(below, above, gaddr).then_some(None),
+        Found::Between { below, .. } => index.is_gap(below, gaddr).then_some(None),
     }
 }
 

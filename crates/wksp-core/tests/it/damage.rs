@@ -154,6 +154,32 @@ fn a_gap_is_handed_out_only_if_its_neighbours_know_it() {
     }
 }
 
+/// Where in the header the top of the idle stack is.
+const IDLE_TOP: usize = 84;
+
+#[test]
+fn a_partition_on_the_idle_stack_is_not_made_another_one() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    let tag = Tag::new(1).unwrap();
+    let alloc = || workspace.lock().unwrap().alloc(Align::BYTE, 500, tag).unwrap();
+    let [_, gap, _] = [alloc(), alloc(), alloc()];
+    workspace.lock().unwrap().free(gap).unwrap();
+    let image = snapshot(memory);
+    let count = workspace.lock().unwrap().partitions().count();
+    for which in 0..count {
+        memory.copy_in(0, &image).unwrap();
+        let mut guard = workspace.lock().unwrap();
+        let partition = guard.partitions().nth(which).unwrap().unwrap();
+        memory.copy_in(IDLE_TOP, &partition.index.get().to_le_bytes()).unwrap();
+        guard.alloc(Align::BYTE, 100, tag).unwrap();
+        assert!(guard.repair().is_some(), "{partition:?} was taken for an idle record");
+        assert!(guard.verify().is_clean());
+        assert_eq!(guard.usage(None).used.count, 3);
+    }
+}
+
 #[test]
 fn verify_agrees_with_the_independent_checker() {
     let mut heap = Heap::zeroed(BYTES);
