@@ -452,7 +452,7 @@ mod tests {
             // Mostly few classes, far apart.
             let bytes = (1 + rng.below(1 << 30)) >> rng.below(30);
             let (bytes, class) = (bytes.max(1), hints.sizes.class(bytes.max(1)));
-            let one = index(rng.below(30) as u32);
+            let one = index(u32::from(rng.byte() % 30));
             match rng.below(8) {
                 0 => {
                     hints.remember_size(bytes, one);

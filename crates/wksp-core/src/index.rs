@@ -254,8 +254,7 @@ mod tests {
         let geometry = Geometry::new(600, 400_000).unwrap();
         let format = Format { name: Name::new("hints").unwrap(), seed: 3, geometry };
         let memory = Memory::of_blocks(&mut blocks);
-        drop(Workspace::format(memory, Solo, format).unwrap());
-        let workspace = Workspace::join(memory, Solo).unwrap();
+        let workspace = Workspace::format(memory, Solo, format).unwrap();
         let words: Vec<_> = (0..workspace.hint_words()).map(|_| AtomicU64::new(0)).collect();
         let workspace = workspace.with_hints(&words);
         let index = workspace.index();

@@ -269,3 +269,64 @@ struct Atoms<'m> {
     words: &'m [AtomicU64],
     tail: &'m [AtomicU8],
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_beyond_the_memory() {
+        let mut blocks = [const { Block::new() }; 3];
+        let memory = Memory::of_blocks(&mut blocks);
+        assert_eq!(memory.bytes(), 384);
+        assert_eq!(memory.records(4).map(<[_]>::len), Some(4));
+        assert!(memory.records(0).is_some_and(<[_]>::is_empty));
+        assert!(memory.records(5).is_none() && memory.records(u32::MAX).is_none());
+        let pointer = |gaddr| memory.pointer(Gaddr::new(gaddr).unwrap());
+        assert_eq!(
+            pointer(383).map(|byte| byte.addr().get() - memory.base().addr().get()),
+            Some(383)
+        );
+        assert!(pointer(384).is_none() && pointer(u64::MAX - 1).is_none());
+        for (offset, bytes, is_within) in
+            [(0, 384, true), (384, 0, true), (383, 1, true), (383, 2, false), (385, 0, false)]
+        {
+            assert_eq!(memory.copy_out(offset, &mut [0; 384][..bytes]).is_some(), is_within);
+            assert_eq!(memory.copy_in(offset, &[0; 384][..bytes]).is_some(), is_within);
+        }
+        assert!(memory.copy_out(usize::MAX, &mut [0; 2]).is_none());
+
+        let mut one = [const { Block::new() }];
+        let memory = Memory::of_blocks(&mut one);
+        assert!(memory.header().is_some() && memory.records(0).is_some());
+        assert!(memory.records(1).is_none());
+        let memory = Memory::of_blocks(&mut []);
+        assert!(memory.header().is_none() && memory.records(0).is_none());
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_were_put_in_at_any_alignment() {
+        let mut blocks = [const { Block::new() }];
+        let memory = Memory::of_blocks(&mut blocks);
+        let mut expected = [0; 128];
+        for (lo, bytes) in (0..20).flat_map(|lo| (1..40).map(move |bytes| (lo, bytes))) {
+            let value = u8::try_from(bytes).unwrap();
+            let mut from = [value; 40];
+            (0..).zip(&mut from).for_each(|(at, byte)| *byte = byte.wrapping_mul(at) ^ 0x5A);
+            memory.copy_in(lo, &from[..bytes]).unwrap();
+            expected[lo..lo + bytes].copy_from_slice(&from[..bytes]);
+            let mut found = [0; 40];
+            memory.copy_out(lo, &mut found[..bytes]).unwrap();
+            assert_eq!(found[..bytes], from[..bytes]);
+
+            let range = GaddrRange::new(60 + lo as u64, (60 + lo + bytes) as u64).unwrap();
+            memory.fill(range, value).unwrap();
+            expected[60 + lo..60 + lo + bytes].fill(value);
+            let mut all = [0; 128];
+            memory.copy_out(0, &mut all).unwrap();
+            assert_eq!(all, expected);
+        }
+        assert!(memory.fill(GaddrRange::new(100, 129).unwrap(), 1).is_none());
+        memory.fill(GaddrRange::new(100, 128).unwrap(), 1).unwrap();
+    }
+}

@@ -166,3 +166,15 @@ fn a_living_holder_is_waited_for_up_to_the_bound() {
         assert_eq!(world.lock.holder(), Some(holder));
     });
 }
+
+#[test]
+fn holders_are_called_by_their_numbers() {
+    extern crate std;
+    use std::string::ToString;
+    let id = OwnerId::new(4711).unwrap();
+    assert_eq!(
+        (id.to_string(), Holder::Owner(id).to_string()),
+        ("4711".into(), "process 4711".into())
+    );
+    assert_eq!(Holder::Formatter.to_string(), "a process that is formatting it");
+}

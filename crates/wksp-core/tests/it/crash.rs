@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use wksp_core::{Align, Allocation, GaddrRange, Guard, Memory, Party, Solo, Tag, Workspace};
+use wksp_core::{
+    Align, Allocation, GaddrRange, Guard, Holder, Memory, Party, Solo, Tag, Workspace,
+};
 use wksp_testkit::image::{self, Lock, Used};
 use wksp_testkit::rng::Rng;
 
@@ -375,6 +377,7 @@ fn every_store_of_formatting() {
         let mut heap = Heap::of_image(torn);
         if Workspace::join(heap.memory(), Heir).is_ok() {
             joined += 1;
+            assert_eq!(Holder::in_header(torn), Some(Holder::Formatter));
             assert_eq!(used_in(&recover(torn)), []);
         } else {
             assert_eq!(joined, 0, "joined before, but not any more");

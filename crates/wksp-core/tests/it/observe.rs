@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use wksp_core::{
-    Align, Doubt, Gaddr, Holder, JoinError, LockError, Memory, Observed, Observer, OwnerId,
-    Partition, Party, Sighting, Stranger, Tag, Verdict, View, Workspace,
+    Align, Doubt, Format, Gaddr, Geometry, Holder, JoinError, LockError, Memory, Name, Observed,
+    Observer, OwnerId, Partition, Party, Sighting, Stranger, Tag, Verdict, View, Workspace,
 };
 use wksp_testkit::rng::Rng;
 
@@ -101,6 +101,7 @@ fn a_held_lock_is_told_and_never_waited_for() {
     let observer = observer(memory);
     let guard = workspace.lock().unwrap();
     let me = Some(Holder::Owner(OwnerId::new(2).unwrap()));
+    assert_eq!(observer.holder(), me);
     let held = Doubt { holder: me, is_changed: false };
     let (looks, asked) = (Cell::new(0), Cell::new(0));
     let seen = observer.observe(
@@ -120,7 +121,23 @@ fn a_held_lock_is_told_and_never_waited_for() {
     // It is given back while somebody looks: that is in doubt, and the next look is not.
     let mut guard = Some(guard);
     let seen = observer.observe(|view| view.usage(None), |_| guard.take().is_some());
-    assert_eq!(seen.doubt, None);
+    assert_eq!((seen.doubt, observer.holder()), (None, None));
+}
+
+#[test]
+fn an_observer_tells_the_seed_and_copies_data_out() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let geometry = Geometry::new(RECORDS, 5000).unwrap();
+    let format = Format { name: Name::new("seed").unwrap(), seed: 77, geometry };
+    let workspace = Workspace::format(memory, Heir, format).unwrap();
+    let observer = observer(memory);
+    assert_eq!(observer.seed(), 77);
+    let lo = geometry.data().lo();
+    workspace.copy_in(lo, b"some bytes").unwrap();
+    let mut bytes = [0; 10];
+    observer.copy_out(lo, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"some bytes");
 }
 
 #[test]
