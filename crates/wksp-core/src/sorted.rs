@@ -189,3 +189,67 @@ impl Merging<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use wksp_testkit::rng::Rng;
+
+    use super::*;
+    use crate::{Align, Block, Format, Geometry, Memory, Name, Solo, Tag, Workspace};
+
+    /// The addresses as they come out, and as they should.
+    fn sorted(index: Index<'_>) -> [Vec<u64>; 2] {
+        let used = index.table.iter().filter(|(_, record)| record.tag().is_some());
+        let mut expected: Vec<_> = used.map(|(_, record)| record.bounds().0).collect();
+        expected.sort_unstable();
+        let count = u32::try_from(expected.len()).unwrap();
+        let first = Sorted::merge_sort(index).unwrap();
+        let merged = Sorted { index, first, count };
+        let found = merged.iter().map(|one| one.unwrap().1.lo().get()).collect();
+        [found, expected]
+    }
+
+    #[test]
+    fn records_come_out_in_order_whatever_the_list_says() {
+        let mut blocks: Vec<_> = (0..400).map(|_| Block::new()).collect();
+        let geometry = Geometry::new(300, 30_000).unwrap();
+        let format = Format { name: Name::new("sorted").unwrap(), seed: 5, geometry };
+        let workspace = Workspace::format(Memory::of_blocks(&mut blocks), Solo, format).unwrap();
+        let index = workspace.index();
+        let (mut rng, mut live) = (Rng::new(11), Vec::new());
+        let tag = Tag::new(1).unwrap();
+        for round in 0..400 {
+            // From none to many, and mostly not in the order of the table.
+            let mut guard = workspace.lock().unwrap();
+            if rng.below(400) > round && live.len() < 120 {
+                live.push(guard.alloc(Align::BYTE, 1 + rng.below(200), tag).unwrap());
+            } else if !live.is_empty() {
+                let gone = live.swap_remove(rng.index(live.len()));
+                guard.free(gone).unwrap();
+            }
+            let [found, expected] = sorted(index);
+            assert_eq!(found, expected);
+            let count = u32::try_from(live.len()).unwrap();
+            let first = Sorted::chain_as_listed(index, count).expect("the list is whole");
+            let listed = Sorted { index, first, count };
+            let found: Vec<_> = listed.iter().map(|one| one.unwrap().1.lo().get()).collect();
+            assert_eq!(found, expected);
+            assert_eq!(Sorted::chain_as_listed(index, count + 1), None, "one more than there are");
+
+            // A list that goes back, or ends, in the middle is none to go by.
+            let used = guard.partitions().map(Result::unwrap).filter(|part| part.tag.is_some());
+            let used: Vec<_> = used.map(|part| index.table.get(part.index).unwrap()).collect();
+            let Some([one, .., _]) = used.get(rng.index(used.len().max(1))..) else { continue };
+            let next = one.next();
+            for wrong in [None, index.header.part_head.get()] {
+                one.set_next(wrong);
+                assert_eq!(Sorted::chain_as_listed(index, count), None);
+                one.set_next(next);
+            }
+        }
+        assert!(workspace.lock().unwrap().verify().is_clean());
+    }
+}
