@@ -17,6 +17,13 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
     command
 }
 
+/// `cargo test` of all that holds tests, but for documentation and benchmarks.
+pub(crate) fn tests() -> Command {
+    let mut tests = cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    tests.args(["--lib", "--bins", "--tests", "--examples"]);
+    tests
+}
+
 /// Runs a command, and fails if it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     run_attended(command.stdin(Stdio::null()))

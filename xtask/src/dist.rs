@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::command::{cargo, output_of, run as run_command};
+use crate::command::{cargo, output_of, run as run_command, tests};
 use crate::{repository, tools};
 
 #[derive(Debug, Args)]
@@ -66,9 +66,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Makes the archive of a program twice, which has to come to the same, and looks at what gets
 /// installed.
 pub(crate) fn check() -> Result<()> {
-    // What the tests run will do, and is there already if they were built with the same features.
-    let features = ["test", "--workspace", "--all-features", "--no-run", "--locked"];
-    run_command(cargo(features).args(["--lib", "--bins", "--tests", "--examples"]))?;
+    // What the tests run will do, and is there already if they were built.
+    run_command(tests().args(["--no-run", "--locked"]))?;
     let program = repository::target().join("debug/wksp-ctl");
     let (tree, archive) = make(&program)?;
     let first = fs::read(&archive)?;

@@ -1,12 +1,11 @@
 //! The table of steps.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use super::Options;
-use crate::command::{cargo, output_of, run, run_tests};
+use crate::command::{cargo, output_of, run, run_tests, tests};
 use crate::tally::Tally;
 use crate::{bench, demo, dist, fuzz, house, no_std, tools, vm};
 
@@ -53,8 +52,6 @@ const GOLDEN_DIR: &str = "WKSP_GOLDEN_DIR";
 const GOLDEN_REQUIRED: &str = "WKSP_REQUIRE_GOLDEN";
 /// What the names of tests contain that cannot do without golden files; see the house rules.
 const GOLDEN_MODULE: &str = "golden::";
-/// All that holds tests, but for documentation and benchmarks.
-const TARGETS: [&str; 4] = ["--lib", "--bins", "--tests", "--examples"];
 
 fn tools_step(options: &Options) -> Result<Tally> {
     tools::ensure_for_tests(options.no_install).map(|()| Tally::default())
@@ -115,12 +112,6 @@ fn skipped_without_golden_files() -> Result<Tally> {
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
     let skipped = names.map(|name| format!("{name}: {GOLDEN_DIR} is not set")).collect();
     Ok(Tally { skipped, ..Tally::default() })
-}
-
-fn tests() -> Command {
-    let mut tests = cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    tests.args(TARGETS);
-    tests
 }
 
 fn test(options: &Options) -> Result<Tally> {

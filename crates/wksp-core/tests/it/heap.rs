@@ -1,5 +1,7 @@
 //! Workspaces on the heap, and parties whose members die on command.
 
+use std::sync::atomic::AtomicU64;
+
 use wksp_core::{
     Block, Format, Geometry, Memory, Name, OwnerId, Party, Sighting, Stranger, Verdict, Workspace,
 };
@@ -65,6 +67,14 @@ pub(crate) fn format(memory: Memory<'_>, part_max: u64, data_max: u64) -> Worksp
         geometry: Geometry::new(part_max, data_max).unwrap(),
     };
     Workspace::format(memory, Heir, format).unwrap()
+}
+
+/// Words of hints for a handle: zeros, or anything.
+pub(crate) fn hint_words<P: Party>(
+    workspace: &Workspace<'_, P>,
+    mut fill: impl FnMut() -> u64,
+) -> Vec<AtomicU64> {
+    (0..workspace.hint_words()).map(|_| AtomicU64::new(fill())).collect()
 }
 
 /// Asserts that a memory holds exactly what a model says, by the independent checker.

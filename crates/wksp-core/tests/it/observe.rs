@@ -10,7 +10,7 @@ use wksp_core::{
 };
 use wksp_testkit::rng::Rng;
 
-use crate::heap::{Heap, Heir, assert_holds, empty_model, format, snapshot};
+use crate::heap::{Heap, Heir, assert_holds, empty_model, format, hint_words, snapshot};
 use crate::operations::{Operation, apply};
 
 const RECORDS: u64 = 24;
@@ -383,7 +383,7 @@ fn an_address_is_looked_up_without_the_lock_as_long_as_it_is_free() {
         let workspace = format(memory, RECORDS, 5000);
         let mut model = empty_model(&workspace);
         let mut outsider = Workspace::join(memory, Outsider).unwrap();
-        let words: Vec<_> = (0..outsider.hint_words()).map(|_| AtomicU64::new(0)).collect();
+        let words = hint_words(&outsider, || 0);
         if with_hints {
             outsider = outsider.with_hints(&words);
         }
@@ -441,7 +441,7 @@ fn an_allocation_that_nobody_frees_is_always_found_beside_a_busy_thread() {
         guard.alloc(Align::BYTE, 300, Tag::new(1).unwrap()).unwrap();
     }
     let outsider = Workspace::join(memory, Outsider).unwrap();
-    let words: Vec<_> = (0..outsider.hint_words()).map(|_| AtomicU64::new(0)).collect();
+    let words = hint_words(&outsider, || 0);
     let outsider = outsider.with_hints(&words);
     let (done, turns) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {

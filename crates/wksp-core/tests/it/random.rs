@@ -1,12 +1,10 @@
 //! Random operations against the model, verified after every one.
 
-use std::sync::atomic::AtomicU64;
-
 use proptest::prelude::*;
 use wksp_core::Workspace;
 use wksp_testkit::rng::Rng;
 
-use crate::heap::{Heap, Heir, assert_holds, empty_model, format};
+use crate::heap::{Heap, Heir, assert_holds, empty_model, format, hint_words};
 use crate::operations::{Operation, apply};
 
 proptest! {
@@ -32,11 +30,6 @@ proptest! {
     }
 }
 
-/// Words of hints for a handle: zeros, or anything.
-fn words(workspace: &Workspace<'_, Heir>, mut fill: impl FnMut() -> u64) -> Vec<AtomicU64> {
-    (0..workspace.hint_words()).map(|_| AtomicU64::new(fill())).collect()
-}
-
 proptest! {
     /// What one handle does makes the hints of the others stale, and some are wrong to begin with.
     #[test]
@@ -50,10 +43,10 @@ proptest! {
         let memory = heap.memory();
         let without = format(memory, part_max, data_max);
         let mut rng = Rng::new(seed);
-        let nothing = words(&without, || 0);
-        let garbage = words(&without, || rng.next_u64());
+        let nothing = hint_words(&without, || 0);
+        let garbage = hint_words(&without, || rng.next_u64());
         // Records that there are, in places where others should be.
-        let plausible = words(&without, || rng.next_u64() & !0xFFFF_FFFF | rng.below(part_max + 1));
+        let plausible = hint_words(&without, || rng.next_u64() & !0xFFFF_FFFF | rng.below(part_max + 1));
         let join = |words| Workspace::join(memory, Heir).unwrap().with_hints(words);
         let handles = [join(&nothing), join(&garbage), join(&plausible), without];
         let mut model = empty_model(&handles[0]);
@@ -74,7 +67,7 @@ fn a_long_run_with_hints_keeps_to_the_model() {
     let mut heap = Heap::zeroed(1 << 20);
     let memory = heap.memory();
     let plain = format(memory, 2000, 900_000);
-    let (first, second) = (words(&plain, || 0), words(&plain, || 0));
+    let (first, second) = (hint_words(&plain, || 0), hint_words(&plain, || 0));
     let join = |words| Workspace::join(memory, Heir).unwrap().with_hints(words);
     let handles = [join(&first), join(&second)];
     let mut model = empty_model(&plain);

@@ -8,7 +8,7 @@ use wksp_core::{
 };
 use wksp_testkit::rng::Rng;
 
-use crate::heap::{Heap, Heir, format, snapshot};
+use crate::heap::{Heap, Heir, format, hint_words, snapshot};
 
 const RECORDS: u64 = 24;
 const DATA_BYTES: u64 = 5000;
@@ -99,7 +99,7 @@ fn harms_nobody(with_hints: bool, seed: u64) {
     memory.copy_in(BYTES, &[CANARY; BEHIND]).unwrap();
     let mut workspace = format(memory, RECORDS, DATA_BYTES);
     assert!(workspace.geometry().footprint() <= BYTES as u64);
-    let words: Vec<_> = (0..workspace.hint_words()).map(|_| AtomicU64::new(0)).collect();
+    let words = hint_words(&workspace, || 0);
     if with_hints {
         workspace = Workspace::join(memory, Heir).unwrap().with_hints(&words);
     }

@@ -36,9 +36,10 @@ fn kill_a_holder(
     others: usize,
 ) -> Option<u64> {
     let region = Region::open(&scene.base, &name(text), None, Access::ReadOnly).unwrap();
-    let joined = || joiners(&region).unwrap().list.len();
+    let joined = || joiners(&region).unwrap();
     // The kernel ends who was in a pid namespace only after its first process.
-    eventually("those before are gone", || joined() == others);
+    eventually("those before are gone", || joined().list.len() == others);
+    let before = joined();
     let mut victim = if is_nested {
         Victim::start_in_new_namespace(scene, text, part)?
     } else {
@@ -46,10 +47,10 @@ fn kill_a_holder(
     };
     assert_eq!(victim.hear(), "locked");
     let held_by = scene.owner(text);
-    assert_eq!(joined(), others + 2);
+    assert_eq!(joined().list.len(), others + 2);
     victim.kill();
     // The kernel ends the child only after its parent.
-    eventually("both are dead", || joined() == others);
+    eventually("both are dead", || joined() == before);
     let dead = scene.owner(text);
     assert_eq!(dead, if part == FIRST { DEATH_MARK } else { held_by });
     Some(dead)
