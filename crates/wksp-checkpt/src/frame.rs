@@ -7,7 +7,7 @@ use crate::style::FrameStyle;
 use crate::{lz4, zstd};
 
 /// How many raw bytes are passed on at a time.
-const RAW_BYTES: usize = 64 * 1024;
+const RAW_BYTES: usize = 65_536;
 
 /// What a thread needs to read frames; its memory is had again and again.
 pub(crate) struct Codec {
@@ -221,5 +221,68 @@ impl Zstd {
         let from = self.from;
         self.from = from.saturating_add(wanted).min(self.to);
         self.decompressor.content().get(from..self.from).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Stream;
+
+    fn chunk(content: &[u8]) -> Vec<u8> {
+        let mut chunk = Vec::new();
+        zstd::Compressor::new(1).unwrap().append(content, &mut chunk).unwrap();
+        chunk
+    }
+
+    #[test]
+    fn a_zstd_frame_ends_with_a_chunk() {
+        let chunks = [chunk(&[1; 100]), chunk(&[2; 100])].concat();
+        // Up to where it is read by one and passed over by another, and where it then ends.
+        for (read, passed, end) in [
+            (0, 0, Some(0)),
+            (100, 0, Some(chunks.len() / 2)),
+            (0, 100, Some(chunks.len() / 2)),
+            (130, 70, Some(chunks.len())),
+            (99, 0, None),
+            (0, 101, None),
+            (150, 49, None),
+        ] {
+            let mut codec = Codec::new(FrameStyle::Zstd).unwrap();
+            let mut bytes = &chunks[..];
+            let mut input = Stream::new(&mut bytes, None);
+            let mut frame = Frame::new(&mut input, &mut codec);
+            let mut content = vec![0; read];
+            frame.buffer(&mut content).unwrap();
+            let expected = (0..read).map(|at| if at < 100 { 1 } else { 2 });
+            assert!(content.into_iter().eq(expected));
+            frame.skip(passed as u64).unwrap();
+            match (frame.end(), end) {
+                (Ok(found), Some(end)) => assert_eq!(found, end as u64),
+                (Err(ReadError::Malformed { problem: Problem::FrameEnd, .. }), None) => {}
+                (found, _) => panic!("{found:?} after {read} and {passed}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_zstd_chunk_has_a_size_that_is_allowed() {
+        let read = |mut bytes: &[u8]| {
+            let mut codec = Codec::new(FrameStyle::Zstd).unwrap();
+            let mut input = Stream::new(&mut bytes, None);
+            let mut frame = Frame::new(&mut input, &mut codec);
+            frame.skip(1)
+        };
+        let wrong = |found| match found {
+            Err(ReadError::Malformed { problem: Problem::ChunkSize { bytes, .. }, .. }) => bytes,
+            found => panic!("{found:?}"),
+        };
+        let largest = zstd::CHUNK_BYTES;
+        read(&chunk(&vec![0; largest])).unwrap();
+        assert_eq!(wrong(read(&chunk(&vec![0; largest + 1]))), largest as u64 + 1);
+        assert_eq!(wrong(read(&chunk(&[]))), 0);
+        let mut taken = chunk(&[7; 10]);
+        taken[4..8].copy_from_slice(&1_000_000_u32.to_le_bytes());
+        assert_eq!(wrong(read(&taken)), 10);
     }
 }

@@ -175,3 +175,25 @@ fn text(input: &mut dyn Input, max: usize) -> Result<Text, ReadError> {
     }
     Ok(bytes.to_vec().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Stream;
+
+    #[test]
+    fn a_text_is_no_longer_than_it_may_be_although_there_are_as_many_bytes() {
+        let stored = |count: u8| {
+            let mut bytes = Vec::new();
+            svw::encode(u64::from(count), &mut bytes);
+            bytes.extend([b'x'; 40]);
+            bytes
+        };
+        let read = |bytes: Vec<u8>| text(&mut Stream::new(&mut &bytes[..], None), 9);
+        assert_eq!(read(stored(9)).unwrap().as_bytes(), b"xxxxxxxxx");
+        assert!(matches!(
+            read(stored(10)),
+            Err(ReadError::Malformed { problem: Problem::TextLength { found: 10, .. }, .. })
+        ));
+    }
+}

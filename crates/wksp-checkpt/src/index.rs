@@ -49,7 +49,7 @@ pub(crate) struct Index {
 }
 
 /// From this many allocations on, each time they have doubled, they are checked for overlaps.
-const OVERLAP_CHECK_MIN: u64 = 1 << 16;
+const OVERLAP_CHECK_MIN: u64 = 65_536;
 
 /// The rules for allocations, applied as they are met.
 #[derive(Debug)]
@@ -117,4 +117,57 @@ pub(crate) fn digest_volumes(volumes: &[Volume]) -> Option<Found> {
     }
     let digest = digest::of_volume_bits(last.iter().map(|volume| volume.group_count == 1))?;
     Some(Found { digest, covered_bytes: last.first()?.offset, digits_at: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wksp_core::{Geometry, Name, Tag};
+
+    fn entries() -> Entries {
+        let geometry = Geometry::new(1 << 20, 1 << 20).unwrap();
+        Entries::new(&Origin { name: Name::new("x").unwrap(), seed: 1, geometry }, u64::MAX)
+    }
+
+    #[test]
+    fn the_same_allocation_again_and_again_is_noticed_in_time_but_not_looked_for_each_time() {
+        let mut entries = entries();
+        let lo = entries.data.lo().get();
+        let range = GaddrRange::new(lo, lo + 1).unwrap();
+        let allocation = Allocation { range, tag: Tag::new(1).unwrap() };
+        for _ in 0..OVERLAP_CHECK_MIN {
+            entries.add(Entry { allocation, at: None }, 0).unwrap();
+        }
+        let found = entries.add(Entry { allocation, at: None }, 0);
+        assert!(matches!(
+            found,
+            Err(ReadError::Malformed { problem: Problem::Overlap { .. }, .. })
+        ));
+        // Another one of those there are would be found as well, were it looked for.
+        entries.all.push(Entry { allocation, at: None });
+        entries.add(Entry { allocation, at: None }, 0).unwrap();
+    }
+
+    #[test]
+    fn a_digest_is_volumes_with_no_allocation_and_one_group_at_most() {
+        let volume =
+            |offset, is_set| Volume { offset, group_count: u64::from(is_set), allocation_count: 0 };
+        let mut volumes: Vec<_> = (0..)
+            .zip(digest::volume_bits(0xDEAD_BEEF))
+            .map(|(at, is_set)| volume(100 + at, is_set))
+            .collect();
+        let found = digest_volumes(&volumes).unwrap();
+        assert_eq!((found.digest, found.covered_bytes), (0xDEAD_BEEF, 100));
+        volumes.insert(0, volume(9, true));
+        assert_eq!(digest_volumes(&volumes).unwrap().covered_bytes, 100);
+        for at in 1..volumes.len() {
+            let mut other = volumes.clone();
+            other[at].allocation_count = 1;
+            assert!(digest_volumes(&other).is_none());
+            other = volumes.clone();
+            other[at].group_count = 2;
+            assert!(digest_volumes(&other).is_none());
+        }
+        assert!(digest_volumes(&volumes[2..]).is_none());
+    }
 }

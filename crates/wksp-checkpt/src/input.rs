@@ -9,8 +9,8 @@ use crate::sink::Append;
 use crate::source::ReadAt;
 
 /// How many bytes are read first, and how many at most unless more are asked for at once.
-const FIRST_BYTES: usize = 4 * 1024;
-const MOST_BYTES: usize = 256 * 1024;
+const FIRST_BYTES: usize = 4096;
+const MOST_BYTES: usize = 262_144;
 
 /// Bytes from front to back.
 pub(crate) trait Input {
@@ -50,10 +50,9 @@ impl Buffer {
     fn make_room(&mut self, bytes: usize) -> Result<(), ReadError> {
         self.bytes.copy_within(self.lo..self.hi, 0);
         (self.lo, self.hi) = (0, self.len());
-        if let Some(more) = bytes.checked_sub(self.bytes.len()).filter(|&more| more > 0) {
-            self.bytes.try_reserve_exact(more).map_err(|_| ReadError::Memory { bytes: more })?;
-            self.bytes.resize(bytes, 0);
-        }
+        let more = bytes.saturating_sub(self.bytes.len());
+        self.bytes.try_reserve_exact(more).map_err(|_| ReadError::Memory { bytes: more })?;
+        self.bytes.resize(bytes.max(self.bytes.len()), 0);
         Ok(())
     }
 
@@ -281,5 +280,140 @@ impl Input for Stream<'_> {
         }
         let count = self.buffer.len().min(most);
         Ok(self.buffer.take(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Says that it has `0` bytes, and keeps what was read of them.
+    struct Said(u64, Mutex<Vec<(u64, usize)>>);
+
+    impl ReadAt for Said {
+        fn bytes(&self) -> io::Result<u64> {
+            Ok(self.0)
+        }
+
+        fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+            self.1.lock().unwrap().push((offset, to.len()));
+            let has = offset.checked_add(to.len() as u64).is_some_and(|end| end <= self.0);
+            if has { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_buffer_is_not_read_again() {
+        let source = Said(100_000, Mutex::default());
+        let mut at = At::new(&source, 0, 100_000);
+        let mut taken = 0;
+        // Exactly what was read first, then more than is read next, then what is left.
+        for bytes in [4096, 1, 8191, 50_000, 37_712] {
+            assert_eq!(at.take(bytes).unwrap().len(), bytes);
+            taken += bytes as u64;
+            assert_eq!(at.position(), taken);
+        }
+        assert!(matches!(at.take(1), Err(ReadError::Truncated { offset: 100_000 })));
+        let read = source.1.into_inner().unwrap();
+        assert_eq!(read, [(0, 4096), (4096, 8192), (12_288, 50_000), (62_288, 37_712)]);
+    }
+
+    #[test]
+    fn reading_on_takes_larger_and_larger_steps_up_to_a_bound() {
+        let source = Said(1 << 30, Mutex::default());
+        let mut at = At::new(&source, 7, 1 << 30);
+        for _ in 0..2_000 {
+            at.take(1000).unwrap();
+        }
+        let read = source.1.into_inner().unwrap();
+        let steps: Vec<_> = read.iter().map(|(_, bytes)| *bytes >> 10).collect();
+        assert!(steps.starts_with(&[4, 7, 15]) && steps.ends_with(&[255]), "{steps:?}");
+        assert!(steps.is_sorted() && steps.len() < 15, "{steps:?}");
+    }
+
+    #[test]
+    fn a_frame_ends_where_the_next_one_or_the_source_does() {
+        let source = Said(100, Mutex::default());
+        let mut at = At::new(&source, 0, 100);
+        at.seek_frame(10, 20);
+        assert_eq!(at.take(10).unwrap().len(), 10);
+        let overlap = |found| match found {
+            Err(ReadError::Malformed { offset, problem: Problem::FrameOverlap }) => Some(offset),
+            _ => None,
+        };
+        assert_eq!(overlap(at.skip(1)), Some(20));
+        at.seek_frame(90, 100);
+        assert!(matches!(at.take(11), Err(ReadError::Truncated { offset: 100 })));
+        assert_eq!(at.take(10).unwrap().len(), 10);
+        at.seek_frame(90, 99);
+        assert_eq!(overlap(at.skip(10)), Some(99));
+    }
+
+    #[test]
+    fn a_source_that_is_shorter_than_it_said_is_cut_off() {
+        let source = Said(100, Mutex::default());
+        let mut at = At::new(&source, 50, 101);
+        assert!(matches!(at.take(10), Err(ReadError::Truncated { offset: 50 })));
+        let other = at_end(3, io::ErrorKind::TimedOut.into(), |offset, source| ReadError::Source {
+            offset,
+            source,
+        });
+        assert!(matches!(other, ReadError::Source { offset: 3, .. }));
+    }
+
+    /// Gives one byte at a time, and is interrupted before each; fails at the end.
+    struct Slow(u8);
+
+    impl Read for Slow {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(1);
+            match (self.0, to.first_mut()) {
+                (9.., _) => Err(io::ErrorKind::TimedOut.into()),
+                (_, Some(to)) if self.0.is_multiple_of(2) => {
+                    *to = self.0;
+                    Ok(1)
+                }
+                _ => Err(io::ErrorKind::Interrupted.into()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_goes_on_behind_an_interruption_and_ends_with_an_error() {
+        let mut slow = Slow(0);
+        let mut stream = Stream::new(&mut slow, None);
+        assert_eq!(stream.take(3).unwrap(), [2, 4, 6]);
+        let failed = stream.take(2);
+        assert!(matches!(failed, Err(ReadError::Source { offset: 4, .. })), "{failed:?}");
+    }
+
+    #[test]
+    fn the_rest_of_a_stream_is_all_that_comes_up_to_a_bound() {
+        for (most, expected) in [(3, &b"cde"[..]), (6, b"cdefgh"), (100, b"cdefgh")] {
+            // The second part comes later.
+            let mut parts = (&b"abcde"[..]).chain(&b"fgh"[..]);
+            let mut stream = Stream::new(&mut parts, None);
+            assert_eq!(stream.take(2).unwrap(), b"ab");
+            assert_eq!(stream.rest(most).unwrap(), expected);
+            assert_eq!(stream.position(), 2 + expected.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_stream_is_passed_over_by_exactly_as_many_bytes() {
+        let bytes: Vec<u8> = (0..600_000_u32).map(|at| (at % 251) as u8).collect();
+        for skipped in [0, 1, MOST_BYTES, MOST_BYTES + 1, 599_999] {
+            let (mut from, mut spool) = (&bytes[..], Vec::new());
+            let mut stream = Stream::new(&mut from, Some(&mut spool));
+            stream.skip(skipped as u64).unwrap();
+            assert_eq!(stream.position(), skipped as u64);
+            assert_eq!(stream.take(1).unwrap(), [bytes[skipped]]);
+            stream.keep().unwrap();
+            assert_eq!(spool, bytes[..=skipped]);
+        }
+        let mut from = &bytes[..];
+        let cut_off = Stream::new(&mut from, None).skip(600_001);
+        assert!(matches!(cut_off, Err(ReadError::Truncated { offset: 600_000 })), "{cut_off:?}");
     }
 }

@@ -18,12 +18,10 @@ pub struct Amount {
 }
 
 impl Amount {
-    const fn add(&mut self, bytes: u64) {
+    fn add(&mut self, bytes: u64) {
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
-        if bytes > self.largest_bytes {
-            self.largest_bytes = bytes;
-        }
+        self.largest_bytes = self.largest_bytes.max(bytes);
     }
 }
 

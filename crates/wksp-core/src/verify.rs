@@ -331,3 +331,84 @@ fn check_treaps(index: Index<'_>, report: &mut Report) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    #[test]
+    fn all_findings_are_counted_and_the_first_ones_kept() {
+        let mut report = Report { kept: [None; KEPT], count: 0, census: Census::default() };
+        assert!(report.is_clean());
+        let findings: Vec<_> = (0..40).map(|found| Finding::CycleTag { found }).collect();
+        for (count, finding) in (1..).zip(&findings) {
+            report.add(*finding);
+            assert_eq!((report.count(), report.is_clean()), (count, false));
+        }
+        assert!(report.findings().eq(&findings[..KEPT]));
+    }
+
+    #[test]
+    fn a_finding_says_where_what_is_wrong() {
+        let [one, two] = [1, 2].map(|at| PartitionIndex::new(at).unwrap());
+        let damage = Damage::EndlessWalk { index: one };
+        let count = |of| Finding::Count { of, expected: 5, found: 4 };
+        for (finding, said) in [
+            (
+                Finding::Header { field: "zero", expected: 0, found: 9 },
+                "the header's zero should be 0 but is 9",
+            ),
+            (Finding::CycleTag { found: 3 }, "the header's cycle_tag should be 4 or more but is 3"),
+            (Finding::IdleNotEmpty { index: one }, "record 1 is on the idle stack but not empty"),
+            (
+                Finding::IdleStack(damage),
+                "on the idle stack, the links around record 1 form a ring",
+            ),
+            (Finding::List(damage), "in the partition list, the links around record 1 form a ring"),
+            (
+                Finding::NotAdjacent { index: two, expected_lo: 70, lo: 80 },
+                "record 2 should begin at 70 but begins at 80",
+            ),
+            (
+                Finding::DoesNotReachEnd { expected_hi: 90, hi: 80 },
+                "the last partition should end at 90 but ends at 80",
+            ),
+            (
+                Finding::FreeNeighbours { lower: one, upper: two },
+                "records 1 and 2 are neighbours and both free",
+            ),
+            (Finding::HeapPrio { index: two }, "record 2 has a heap priority of 2^30 or more"),
+            (
+                Finding::UsedTreap(TreapFault::Damage(damage)),
+                "in the used treap, the links around record 1 form a ring",
+            ),
+            (
+                Finding::FreeTreap(TreapFault::Damage(damage)),
+                "in the free treap, the links around record 1 form a ring",
+            ),
+            (
+                count(Counted::Records),
+                "there should be 5 records on the idle stack and in the partition list but there \
+                 are 4",
+            ),
+            (
+                count(Counted::Used),
+                "there should be 5 partitions in the used treap but there are 4",
+            ),
+            (
+                count(Counted::Free),
+                "there should be 5 partitions in the free treap but there are 4",
+            ),
+        ] {
+            assert_eq!(finding.to_string(), said);
+        }
+        let name = Finding::Name(NameError::Empty).to_string();
+        assert_eq!(
+            name.strip_prefix("the header's name is damaged: "),
+            Some(&*NameError::Empty.to_string())
+        );
+    }
+}

@@ -141,6 +141,24 @@ fn an_observer_tells_the_seed_and_copies_data_out() {
 }
 
 #[test]
+fn the_cycle_tag_rises_with_every_change_and_never_with_a_look() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    let (observer, tag) = (observer(memory), Tag::new(7).unwrap());
+    let mut guard = workspace.lock().unwrap();
+    let mut seen = [workspace.cycle_tag(); 2];
+    let gaddr = guard.alloc(Align::BYTE, 100, tag).unwrap();
+    seen[1] = workspace.cycle_tag();
+    assert!(seen.is_sorted_by(|before, after| before < after), "{seen:?}");
+    assert_eq!(guard.tag(gaddr), Some(tag));
+    assert_eq!([workspace.cycle_tag(), observer.cycle_tag()], [seen[1]; 2]);
+    guard.free(gaddr).unwrap();
+    assert!(workspace.cycle_tag() > seen[1]);
+    assert_eq!(observer.cycle_tag(), workspace.cycle_tag());
+}
+
+#[test]
 fn a_change_between_the_looks_is_told() {
     let mut heap = Heap::zeroed(BYTES);
     let memory = heap.memory();
