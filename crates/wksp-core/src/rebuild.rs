@@ -5,7 +5,6 @@ use wksp_treap::{Damage, GaddrRange, HEAP_PRIO_LIMIT, PartitionIndex};
 use crate::index::{Index, Parts};
 use crate::lock::Stranger;
 use crate::sorted::Sorted;
-use crate::tiling::Tiling;
 
 /// Why an index cannot be rebuilt. The records that have a tag are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,10 +70,13 @@ impl From<Damage> for RebuildError {
 ///
 /// May be stopped at any store and run again, since no store touches what it starts from.
 pub(crate) fn rebuild(index: Index<'_>, seed: u32) -> Result<(), RebuildError> {
-    let used = Sorted::of_used(index)?;
-    check(index, used)?;
-
     let Parts { header, table, data, .. } = *index;
+    let used = Sorted::of_used(index)?;
+    let (needed, part_max) = (used.record_count(), table.len());
+    if needed > u64::from(part_max) {
+        return Err(RebuildError::TooFewRecords { needed, part_max });
+    }
+
     header.set_geometry(table.len(), data);
     header.seed.set(seed);
     header.used_root.set(None);
@@ -114,26 +116,6 @@ fn add_gap(index: Index<'_>, lo: u64, hi: u64) -> Result<(), Damage> {
     record.set_range(range);
     index.link(at, index.header.part_tail.get(), None)?;
     index.insert_free(at, range.bytes())
-}
-
-/// Checks that the used partitions lie within the data, apart from each other, and that there are
-/// records enough for them and the gaps.
-fn check(index: Index<'_>, used: Sorted<'_>) -> Result<(), RebuildError> {
-    let mut tiling = Tiling::new(index.data);
-    let mut last = None;
-    for item in used.iter() {
-        let (upper, range) = item?;
-        let overlaps = tiling.add(range).is_err();
-        if let Some(lower) = last.filter(|_| overlaps) {
-            return Err(RebuildError::Overlap { lower, upper });
-        }
-        last = Some(upper);
-    }
-    let needed = tiling.record_count();
-    if needed > u64::from(index.table.len()) {
-        return Err(RebuildError::TooFewRecords { needed, part_max: index.table.len() });
-    }
-    Ok(())
 }
 
 /// The heap priority of a record: anything that looks random will do, and every program honours

@@ -4,16 +4,18 @@ use wksp_treap::{Damage, GaddrRange, Link, PartitionIndex, PartitionRecord};
 
 use crate::index::Index;
 use crate::rebuild::RebuildError;
+use crate::tiling::Tiling;
 
 /// The used records in ascending order of address.
 ///
 /// The chain lies in memory that others can write, so it is followed for as many steps as there are
 /// records in it, and may lead anywhere.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Sorted<'m> {
     index: Index<'m>,
     first: Link,
     count: u32,
+    record_count: u64,
 }
 
 /// There are fewer than 2^32 records, and each bin has at least twice as many runs as the last.
@@ -27,54 +29,50 @@ impl<'m> Sorted<'m> {
     /// The partition list has them in order, unless it is damaged: then O(n) in the number n of
     /// allocations, and else O(n log n). Besides, every record is looked at.
     pub(crate) fn of_used(index: Index<'m>) -> Result<Self, RebuildError> {
-        let mut count = 0_u32;
+        match Self::as_listed(index)? {
+            (_, Some(sorted)) => Ok(sorted),
+            (count, None) => Self::merge_sort(index, count)?.tile(),
+        }
+    }
+
+    /// Counts the used records, and chains them as the partition list has them if that is whole.
+    fn as_listed(index: Index<'m>) -> Result<(u32, Option<Self>), RebuildError> {
+        let mut listing = Listing { index, count: 0, record_count: 0, end_count: 0 };
+        let mut is_whole = true;
         for (at, record) in index.table.iter() {
             if record.tag().is_some() {
                 let (lo, hi) = record.bounds();
-                if GaddrRange::new(lo, hi).is_none_or(|range| !index.data.encloses(range)) {
-                    return Err(RebuildError::BadRange { index: at, lo, hi });
-                }
-                count = count.saturating_add(1);
+                let range = GaddrRange::new(lo, hi).filter(|range| index.data.encloses(*range));
+                let range = range.ok_or(RebuildError::BadRange { index: at, lo, hi })?;
+                listing.count = listing.count.saturating_add(1);
+                is_whole = is_whole && listing.chain(at, record, range).is_some();
             }
         }
-        let first = match Self::chain_as_listed(index, count) {
-            Some(first) => first,
-            None => Self::merge_sort(index)?,
-        };
-        Ok(Self { index, first, count })
+        Ok((listing.count, listing.finish().filter(|_| is_whole)))
     }
 
-    /// Chains the `count` used records as the partition list has them, `None` if it lacks some.
-    ///
-    /// Whatever the list is, records of ascending addresses are different ones.
-    fn chain_as_listed(index: Index<'m>, count: u32) -> Option<Link> {
-        let (mut first, mut last): (Link, Option<(&PartitionRecord, u64)>) = (None, None);
-        let (mut link, mut left_to_find) = (index.header.part_head.get(), count);
-        for _ in 0..index.table.len() {
-            if left_to_find == 0 {
-                break;
+    /// How many records the used partitions and the gaps between them need.
+    pub(crate) const fn record_count(self) -> u64 {
+        self.record_count
+    }
+
+    /// Counts the records that are needed, unless two of those that are used overlap.
+    fn tile(self) -> Result<Self, RebuildError> {
+        let mut tiling = Tiling::new(self.index.data);
+        let mut last = None;
+        for item in self.iter() {
+            let (upper, range) = item?;
+            let overlaps = tiling.add(range).is_err();
+            if let Some(lower) = last.filter(|_| overlaps) {
+                return Err(RebuildError::Overlap { lower, upper });
             }
-            let at = link?;
-            let record = index.table.get(at).ok()?;
-            link = record.next();
-            if record.tag().is_none() {
-                continue;
-            }
-            let (lo, _) = record.bounds();
-            match last {
-                None => first = Some(at),
-                Some((last, last_lo)) if last_lo < lo => last.set_scratch(Some(at)),
-                Some(_) => return None,
-            }
-            record.set_scratch(None);
-            last = Some((record, lo));
-            left_to_find = left_to_find.checked_sub(1)?;
+            last = Some(upper);
         }
-        (left_to_find == 0).then_some(first)
+        Ok(Self { record_count: tiling.record_count(), ..self })
     }
 
     /// Chains the used records by merging runs that are in order already.
-    fn merge_sort(index: Index<'m>) -> Result<Link, Damage> {
+    fn merge_sort(index: Index<'m>, count: u32) -> Result<Self, Damage> {
         let steps = u64::from(index.table.len()).saturating_mul(STEPS_EACH);
         let mut merging = Merging { index, bins: [None; BINS], steps };
         // The run that is growing: its first and last record, and the address of the last.
@@ -98,12 +96,13 @@ impl<'m> Sorted<'m> {
                 }
             };
         }
-        merging.finish(run.map(|(first, ..)| first))
+        let first = merging.finish(run.map(|(first, ..)| first))?;
+        Ok(Self { index, first, count, record_count: 0 })
     }
 
     /// The records in order; the last item is the damage if the chain breaks.
     pub(crate) fn iter(self) -> impl Iterator<Item = Result<(PartitionIndex, GaddrRange), Damage>> {
-        let Self { index, mut first, count } = self;
+        let Self { index, mut first, count, .. } = self;
         (0..count).map_while(move |_| {
             let at = first?;
             let read = || {
@@ -112,6 +111,7 @@ impl<'m> Sorted<'m> {
             };
             Some(match read() {
                 Ok((next, range)) => {
+                    index.table.fetch(next);
                     first = next;
                     Ok((at, range))
                 }
@@ -121,6 +121,78 @@ impl<'m> Sorted<'m> {
                 }
             })
         })
+    }
+}
+
+/// The used records chained as the partition list has them, as long as that is whole.
+///
+/// They come in the order of the table, so that the processor need not know one to load the next.
+/// Each one's next is one whose last it is, and begins no lower than it ends: so no two have the
+/// same next, and each way leads upwards. If only one has none, all ways end there; and as the first
+/// one is nobody's next, all of them lie on the way from there.
+struct Listing<'m> {
+    index: Index<'m>,
+    count: u32,
+    record_count: u64,
+    /// How many have no next.
+    end_count: u32,
+}
+
+impl<'m> Listing<'m> {
+    /// Chains a record to its next, `None` if the list is not whole there.
+    fn chain(
+        &mut self,
+        at: PartitionIndex,
+        record: &PartitionRecord,
+        range: GaddrRange,
+    ) -> Option<()> {
+        let next = self.used_from(record.next(), PartitionRecord::next)?;
+        record.set_scratch(next);
+        let next_lo = match next {
+            Some(next) => {
+                let above = self.index.table.get(next).ok()?;
+                let last = self.used_from(above.prev(), PartitionRecord::prev)?;
+                last.filter(|last| *last == at)?;
+                above.bounds().0
+            }
+            None => {
+                self.end_count = self.end_count.saturating_add(1);
+                self.index.data.hi().get()
+            }
+        };
+        let gap_bytes = next_lo.checked_sub(range.hi().get())?;
+        let count = if gap_bytes > 0 { 2 } else { 1 };
+        self.record_count = self.record_count.saturating_add(count);
+        Some(())
+    }
+
+    /// The chain of all, `None` if they are not one.
+    fn finish(&self) -> Option<Sorted<'m>> {
+        let Self { index, count, record_count, end_count } = *self;
+        let first = self.used_from(index.header.part_head.get(), PartitionRecord::next)?;
+        let first_lo = match first {
+            Some(first) => {
+                let record = index.table.get(first).ok()?;
+                let last = self.used_from(record.prev(), PartitionRecord::prev)?;
+                (last.is_none() && end_count == 1).then_some(record.bounds().0)?
+            }
+            None => (count == 0).then_some(index.data.hi().get())?,
+        };
+        let gap_count = u64::from(first_lo > index.data.lo().get());
+        let record_count = record_count.saturating_add(gap_count);
+        Some(Sorted { index, first, count, record_count })
+    }
+
+    /// The first used record from a link of the list on, past one that is free; `None` if there are
+    /// more of those.
+    fn used_from(&self, link: Link, next: impl Fn(&PartitionRecord) -> Link) -> Option<Link> {
+        let is_used = |at| self.index.table.get(at).map(|record| record.tag().is_some());
+        let Some(at) = link else { return Some(None) };
+        if is_used(at).ok()? {
+            return Some(link);
+        }
+        let behind = next(self.index.table.get(at).ok()?);
+        behind.is_none_or(|at| is_used(at) == Ok(true)).then_some(behind)
     }
 }
 
@@ -206,10 +278,15 @@ mod tests {
         let mut expected: Vec<_> = used.map(|(_, record)| record.bounds().0).collect();
         expected.sort_unstable();
         let count = u32::try_from(expected.len()).unwrap();
-        let first = Sorted::merge_sort(index).unwrap();
-        let merged = Sorted { index, first, count };
+        let merged = Sorted::merge_sort(index, count).unwrap();
         let found = merged.iter().map(|one| one.unwrap().1.lo().get()).collect();
         [found, expected]
+    }
+
+    #[track_caller]
+    fn assert_refused(index: Index<'_>, count: u32) {
+        let (counted, listed) = Sorted::as_listed(index).unwrap();
+        assert!(counted == count && listed.is_none());
     }
 
     #[test]
@@ -233,21 +310,37 @@ mod tests {
             let [found, expected] = sorted(index);
             assert_eq!(found, expected);
             let count = u32::try_from(live.len()).unwrap();
-            let first = Sorted::chain_as_listed(index, count).expect("the list is whole");
-            let listed = Sorted { index, first, count };
+            let (counted, listed) = Sorted::as_listed(index).unwrap();
+            let listed = listed.expect("the list is whole");
             let found: Vec<_> = listed.iter().map(|one| one.unwrap().1.lo().get()).collect();
-            assert_eq!(found, expected);
-            assert_eq!(Sorted::chain_as_listed(index, count + 1), None, "one more than there are");
+            assert_eq!((counted, listed.count, found), (count, count, expected));
+            let partition_count = guard.partitions().count() as u64;
+            assert_eq!(listed.record_count(), partition_count);
+            assert_eq!(listed.tile().unwrap().record_count(), partition_count);
 
-            // A list that goes back, or ends, in the middle is none to go by.
+            // A list that goes elsewhere or ends where there is a next one is none to go by.
             let used = guard.partitions().map(Result::unwrap).filter(|part| part.tag.is_some());
             let used: Vec<_> = used.map(|part| index.table.get(part.index).unwrap()).collect();
-            let Some([one, .., _]) = used.get(rng.index(used.len().max(1))..) else { continue };
-            let next = one.next();
-            for wrong in [None, index.header.part_head.get()] {
+            let Some([one, two, ..]) = used.get(rng.index(used.len().max(1))..) else { continue };
+            let header = index.header;
+            let (next, prev, head) = (one.next(), two.prev(), header.part_head.get());
+            let nowhere = PartitionIndex::new(300);
+            for wrong in
+                [None, head, two.next(), nowhere].into_iter().filter(|&wrong| wrong != next)
+            {
                 one.set_next(wrong);
-                assert_eq!(Sorted::chain_as_listed(index, count), None);
+                assert_refused(index, count);
                 one.set_next(next);
+            }
+            for wrong in [None, two.next(), nowhere] {
+                two.set_prev(wrong);
+                assert_refused(index, count);
+                two.set_prev(prev);
+            }
+            for wrong in [None, next, nowhere].into_iter().filter(|&wrong| wrong != head) {
+                header.part_head.set(wrong);
+                assert_refused(index, count);
+                header.part_head.set(head);
             }
         }
         assert!(workspace.lock().unwrap().verify().is_clean());

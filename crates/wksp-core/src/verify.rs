@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use wksp_treap::{Damage, HEAP_PRIO_LIMIT, Link, PartitionIndex, TreapFault};
+use wksp_treap::{Damage, HEAP_PRIO_LIMIT, PartitionIndex, PartitionRecord, TreapFault};
 
 use crate::header::{CYCLE_TAG_MIN, MAGIC};
 use crate::index::Index;
@@ -69,7 +69,7 @@ pub enum Finding {
     UsedTreap(TreapFault),
     /// The free treap breaks an invariant.
     FreeTreap(TreapFault),
-    /// A treap does not hold as many partitions as the list has of its kind.
+    /// The idle stack or a treap does not hold as many records as there are of its kind.
     Count {
         /// What was counted.
         of: Counted,
@@ -83,18 +83,18 @@ pub enum Finding {
 /// What a [`Finding::Count`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// Records in any state, of all in the table.
-    Records,
-    /// Used partitions in the used treap, of all in the list.
+    /// Idle records on the idle stack.
+    Idle,
+    /// Used partitions in the used treap.
     Used,
-    /// Free partitions in the free treap, of all in the list.
+    /// Free partitions in the free treap.
     Free,
 }
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Records => "records on the idle stack and in the partition list",
+            Self::Idle => "records on the idle stack",
             Self::Used => "partitions in the used treap",
             Self::Free => "partitions in the free treap",
         })
@@ -145,18 +145,18 @@ const KEPT: usize = 32;
 pub struct Report {
     kept: [Option<Finding>; KEPT],
     count: u64,
-    /// What the partition list and the idle stack hold.
+    /// What the records say of themselves.
     census: Census,
 }
 
 /// How many records a verification met in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// On the idle stack.
+    /// Without a range or a tag.
     pub idle: u64,
-    /// In the partition list, without a tag.
+    /// Without a tag.
     pub free: u64,
-    /// In the partition list, with a tag.
+    /// With a tag.
     pub used: u64,
 }
 
@@ -190,26 +190,25 @@ impl Report {
         }
         self.count = self.count.saturating_add(1);
     }
+
+    fn check_count(&mut self, of: Counted, expected: u64, found: u64) {
+        if found != expected {
+            self.add(Finding::Count { of, expected, found });
+        }
+    }
 }
 
 /// Checks every invariant.
 ///
-/// Each walk is bounded by the number of records. That the idle stack and the list are disjoint,
-/// hold every record, and the treaps the same partitions as the list, follows from the counts: a
-/// record is on the stack only if it is empty and in the list only if it is not, neither visits one
-/// twice, and a treap visits no record twice either.
+/// Each walk is bounded by the number of records. That the idle stack and the treaps hold all
+/// records of their kind follows from the counts: none of them visits a record twice, or one of
+/// another kind without saying so.
 pub(crate) fn verify(index: Index<'_>) -> Report {
     let mut report = Report { kept: [None; KEPT], count: 0, census: Census::default() };
     check_header(index, &mut report);
+    check_table(index, &mut report);
     check_idle(index, &mut report);
-    check_list(index, &mut report);
     check_treaps(index, &mut report);
-    let Census { idle, free, used } = report.census;
-    let (expected, found) =
-        (u64::from(index.table.len()), idle.saturating_add(free).saturating_add(used));
-    if found != expected {
-        report.add(Finding::Count { of: Counted::Records, expected, found });
-    }
     report
 }
 
@@ -237,99 +236,123 @@ fn check_header(index: Index<'_>, report: &mut Report) {
     }
 }
 
+/// Checks each record by itself, and each partition against the next one of the list.
+///
+/// This goes by the table, so that the processor need not know one record to load the next.
+/// It shows as much as going by the list: a partition's next one says so of it and begins where it
+/// ends, so no two lead to the same one and each way leads upwards, to where the data ends; of all
+/// partitions one has none before it, and that is the head.
+fn check_table(index: Index<'_>, report: &mut Report) {
+    let mut census = Census::default();
+    for (at, record) in index.table.iter() {
+        if record.heap_prio() >= HEAP_PRIO_LIMIT {
+            report.add(Finding::HeapPrio { index: at });
+        }
+        let is_free = record.tag().is_none();
+        let count = if is_idle(record) {
+            if record.in_same() || !record.is_unlinked() {
+                report.add(Finding::IdleNotEmpty { index: at });
+            }
+            &mut census.idle
+        } else {
+            check_partition(index, at, record, report);
+            if is_free { &mut census.free } else { &mut census.used }
+        };
+        *count = count.saturating_add(1);
+    }
+    report.census = census;
+
+    let expected_lo = index.data.lo().get();
+    match index.header.part_head.get().map(|head| (head, index.table.get(head))) {
+        None => report.add(Finding::List(Damage::ListEnds { at: index.data.lo() })),
+        Some((_, Err(damage))) => report.add(Finding::List(damage)),
+        Some((head, Ok(record))) => {
+            let (lo, _) = record.bounds();
+            if record.prev().is_some() {
+                report.add(Finding::List(Damage::WrongRoot { expected: head }));
+            }
+            if lo != expected_lo {
+                report.add(Finding::NotAdjacent { index: head, expected_lo, lo });
+            }
+        }
+    }
+}
+
+/// Whether a record says of itself that it is on the idle stack.
+fn is_idle(record: &PartitionRecord) -> bool {
+    let (lo, hi) = record.bounds();
+    record.tag().is_none() && lo | hi == 0
+}
+
+/// Checks the range of a partition, and what comes behind it.
+fn check_partition(
+    index: Index<'_>,
+    at: PartitionIndex,
+    record: &PartitionRecord,
+    report: &mut Report,
+) {
+    let hi = match index.range(at, record) {
+        Ok(range) => range.hi().get(),
+        Err(damage) => return report.add(Finding::List(damage)),
+    };
+    let Some(next) = record.next() else {
+        if !index.header.part_tail.leads_to(at) {
+            report.add(Finding::List(Damage::WrongRoot { expected: at }));
+        }
+        let expected_hi = index.data.hi().get();
+        if hi != expected_hi {
+            report.add(Finding::DoesNotReachEnd { expected_hi, hi });
+        }
+        return;
+    };
+    let above = match index.table.get(next) {
+        Ok(above) => above,
+        Err(damage) => return report.add(Finding::List(damage)),
+    };
+    if above.prev() != Some(at) {
+        report.add(Finding::List(Damage::BrokenLink { from: at, to: next }));
+    }
+    let (lo, _) = above.bounds();
+    if lo != hi {
+        report.add(Finding::NotAdjacent { index: next, expected_lo: hi, lo });
+    }
+    if record.tag().is_none() && above.tag().is_none() {
+        report.add(Finding::FreeNeighbours { lower: at, upper: next });
+    }
+}
+
+/// Checks that the idle stack holds all idle records: as many, and no others.
 fn check_idle(index: Index<'_>, report: &mut Report) {
-    let mut link = index.header.idle_top.get();
+    let (mut link, mut found) = (index.header.idle_top.get(), 0_u64);
     while let Some(at) = link {
-        if report.census.idle >= u64::from(index.table.len()) {
+        if found >= u64::from(index.table.len()) {
             return report.add(Finding::IdleStack(Damage::EndlessWalk { index: at }));
         }
         let record = match index.table.get(at) {
             Ok(record) => record,
             Err(damage) => return report.add(Finding::IdleStack(damage)),
         };
-        let links = [record.prev(), record.next(), record.left(), record.right(), record.same()];
-        if record.tag().is_some()
-            || record.bounds() != (0, 0)
-            || record.in_same()
-            || links.iter().any(Option::is_some)
-        {
+        if !is_idle(record) {
             report.add(Finding::IdleNotEmpty { index: at });
         }
-        if record.heap_prio() >= HEAP_PRIO_LIMIT {
-            report.add(Finding::HeapPrio { index: at });
-        }
-        report.census.idle = report.census.idle.saturating_add(1);
+        found = found.saturating_add(1);
         link = record.parent();
     }
-}
-
-fn check_list(index: Index<'_>, report: &mut Report) {
-    let (mut link, mut before): (Link, Link) = (index.header.part_head.get(), None);
-    let mut before_is_free = false;
-    let mut expected_lo = index.data.lo().get();
-    let mut left_to_visit = index.table.len();
-    while let Some(at) = link {
-        let Some(left) = left_to_visit.checked_sub(1) else {
-            return report.add(Finding::List(Damage::EndlessWalk { index: at }));
-        };
-        left_to_visit = left;
-        let record = match index.table.get(at) {
-            Ok(record) => record,
-            Err(damage) => return report.add(Finding::List(damage)),
-        };
-        if record.prev() != before {
-            report.add(Finding::List(match before {
-                Some(from) => Damage::BrokenLink { from, to: at },
-                None => Damage::WrongRoot { expected: at },
-            }));
-        }
-        let range = match index.range(at, record) {
-            Ok(range) => range,
-            Err(damage) => return report.add(Finding::List(damage)),
-        };
-        if range.lo().get() != expected_lo {
-            let lo = range.lo().get();
-            report.add(Finding::NotAdjacent { index: at, expected_lo, lo });
-        }
-        expected_lo = range.hi().get();
-        if record.heap_prio() >= HEAP_PRIO_LIMIT {
-            report.add(Finding::HeapPrio { index: at });
-        }
-        let is_free = record.tag().is_none();
-        if let (Some(lower), true, true) = (before, before_is_free, is_free) {
-            report.add(Finding::FreeNeighbours { lower, upper: at });
-        }
-        let count = if is_free { &mut report.census.free } else { &mut report.census.used };
-        *count = count.saturating_add(1);
-        (before, before_is_free, link) = (Some(at), is_free, record.next());
-    }
-    let tail = index.header.part_tail.get();
-    if tail != before
-        && let Some(expected) = before.or(tail)
-    {
-        report.add(Finding::List(Damage::WrongRoot { expected }));
-    }
-    let expected_hi = index.data.hi().get();
-    if expected_lo != expected_hi {
-        report.add(Finding::DoesNotReachEnd { expected_hi, hi: expected_lo });
-    }
+    report.check_count(Counted::Idle, report.census.idle, found);
 }
 
 fn check_treaps(index: Index<'_>, report: &mut Report) {
     let (mut used, mut free) = (0_u64, 0_u64);
-    index.used().inspect(&mut |_, _| used = used.saturating_add(1), &mut |fault| {
-        report.add(Finding::UsedTreap(fault))
-    });
-    index.free().inspect(&mut |_, _| free = free.saturating_add(1), &mut |fault| {
-        report.add(Finding::FreeTreap(fault))
-    });
-    for (of, expected, found) in
-        [(Counted::Used, report.census.used, used), (Counted::Free, report.census.free, free)]
-    {
-        if found != expected {
-            report.add(Finding::Count { of, expected, found });
-        }
-    }
+    index.used().inspect(
+        |_, _| used = used.saturating_add(1),
+        |fault| report.add(Finding::UsedTreap(fault)),
+    );
+    index.free().inspect(
+        |_, _| free = free.saturating_add(1),
+        |fault| report.add(Finding::FreeTreap(fault)),
+    );
+    report.check_count(Counted::Used, report.census.used, used);
+    report.check_count(Counted::Free, report.census.free, free);
 }
 
 #[cfg(test)]
@@ -389,11 +412,7 @@ mod tests {
                 Finding::FreeTreap(TreapFault::Damage(damage)),
                 "in the free treap, the links around record 1 form a ring",
             ),
-            (
-                count(Counted::Records),
-                "there should be 5 records on the idle stack and in the partition list but there \
-                 are 4",
-            ),
+            (count(Counted::Idle), "there should be 5 records on the idle stack but there are 4"),
             (
                 count(Counted::Used),
                 "there should be 5 partitions in the used treap but there are 4",

@@ -102,6 +102,12 @@ impl LinkCell {
         PartitionIndex::new(self.0.get())
     }
 
+    /// Loads the link in its stored form.
+    #[inline]
+    pub(crate) fn stored(&self) -> u32 {
+        self.0.get()
+    }
+
     /// Stores `link`.
     #[inline]
     pub fn set(&self, link: Link) {

@@ -179,13 +179,13 @@ impl<'t> FreeTreap<'t> {
     /// Ends after at most as many records as the table has.
     pub fn inspect(
         self,
-        visit: &mut dyn FnMut(PartitionIndex, &'t PartitionRecord),
-        report: &mut dyn FnMut(TreapFault),
+        mut visit: impl FnMut(PartitionIndex, &'t PartitionRecord),
+        mut report: impl FnMut(TreapFault),
     ) {
         let table = self.tree.table;
         let mut last_size = 0;
         let mut left_to_visit = table.len();
-        self.tree.walk(&mut |step| {
+        self.tree.walk(|step| {
             let (index, record) = match step {
                 Step::Node(index, record) => (index, record),
                 Step::HeapOrder { parent, child } => {

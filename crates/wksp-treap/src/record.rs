@@ -4,7 +4,7 @@ use core::mem::{align_of, offset_of, size_of};
 
 use crate::addr::{GaddrRange, Tag};
 use crate::cell::{Cell32, Cell64, LinkCell};
-use crate::index::Link;
+use crate::index::{Link, NIL};
 
 /// The row of one partition in the record table.
 ///
@@ -125,6 +125,13 @@ impl PartitionRecord {
     #[inline]
     pub fn same(&self) -> Link {
         self.same.get()
+    }
+
+    /// Whether all links but that to the parent lead nowhere.
+    #[inline]
+    pub fn is_unlinked(&self) -> bool {
+        let links = [&self.prev, &self.next, &self.left, &self.right, &self.same];
+        links.into_iter().fold(NIL, |all, link| all & link.stored()) == NIL
     }
 
     /// The scratch link, which means nothing at rest.

@@ -260,80 +260,82 @@ impl<'t> Tree<'t> {
     /// Visits the records in order, checking every link both ways before it is followed.
     ///
     /// Ends after at most `table.len()` records, whatever the links say.
-    pub(crate) fn walk(self, visit: &mut dyn FnMut(Step<'t>)) {
+    #[inline]
+    pub(crate) fn walk(self, mut visit: impl FnMut(Step<'t>)) {
         let mut left_to_enter = self.table.len();
-        let mut enter = |parent: Link, child: PartitionIndex, visit: &mut dyn FnMut(Step<'t>)| {
-            let record = match self.table.get(child) {
-                Ok(record) if record.parent() == parent => record,
-                Ok(_) => {
-                    visit(Step::Broken(match parent {
-                        Some(from) => Damage::BrokenLink { from, to: child },
-                        None => Damage::WrongRoot { expected: child },
-                    }));
-                    return None;
-                }
-                Err(damage) => {
-                    visit(Step::Broken(damage));
-                    return None;
-                }
-            };
-            match left_to_enter.checked_sub(1) {
-                Some(left) => left_to_enter = left,
-                None => {
-                    visit(Step::Broken(Damage::EndlessWalk { index: child }));
-                    return None;
-                }
-            }
-            if let Some(parent) = parent
-                && self.table.get(parent).is_ok_and(|above| above.heap_prio() < record.heap_prio())
+        // Each record is left upwards once, but a way up that someone has bent meanwhile may lead
+        // round in a ring.
+        let mut left_to_leave = self.table.len();
+        let Some(root) = self.root.get() else { return };
+        let Some(mut at) = self.enter(None, root, &mut left_to_enter, &mut visit) else { return };
+        loop {
+            while let Some(left) = at.1.left()
+                && let Some(below) = self.enter(Some(at), left, &mut left_to_enter, &mut visit)
             {
-                visit(Step::HeapOrder { parent, child });
+                at = below;
             }
-            Some((child, record))
-        };
-
-        enum From {
-            Above,
-            Left,
-            Right,
-        }
-        let mut at = self.root.get().and_then(|root| enter(None, root, visit));
-        let mut from = From::Above;
-        // Each record is come to from above and from either side.
-        let mut left_to_come = u64::from(self.table.len()).saturating_mul(3);
-        while let Some((index, record)) = at {
-            // A way up that someone has bent meanwhile may lead round in a ring.
-            match left_to_come.checked_sub(1) {
-                Some(left) => left_to_come = left,
-                None => return visit(Step::Broken(Damage::EndlessWalk { index })),
-            }
-            let below = match from {
-                From::Above => record.left(),
-                From::Left => {
-                    visit(Step::Node(index, record));
-                    record.right()
+            at = loop {
+                let (index, record) = at;
+                visit(Step::Node(index, record));
+                if let Some(right) = record.right()
+                    && let Some(below) = self.enter(Some(at), right, &mut left_to_enter, &mut visit)
+                {
+                    break below;
                 }
-                From::Right => {
+                // Up to the first one that is come to from its left.
+                loop {
+                    let (index, record) = at;
                     let Some(parent) = record.parent() else { return };
                     let Ok(above) = self.table.get(parent) else { return };
-                    from = if above.left() == Some(index) { From::Left } else { From::Right };
-                    at = Some((parent, above));
-                    continue;
+                    let Some(left) = left_to_leave.checked_sub(1) else {
+                        return visit(Step::Broken(Damage::EndlessWalk { index }));
+                    };
+                    left_to_leave = left;
+                    at = (parent, above);
+                    if above.left.leads_to(index) {
+                        break;
+                    }
                 }
             };
-            match below.and_then(|child| enter(Some(index), child, visit)) {
-                Some(child) => {
-                    at = Some(child);
-                    from = From::Above;
-                }
-                None => {
-                    from = match from {
-                        From::Above => From::Left,
-                        From::Left | From::Right => From::Right,
-                    };
-                }
-            }
         }
+    }
+
+    /// Goes down to a child, or the root, unless that is not linked back or one too many.
+    #[inline]
+    fn enter(
+        self,
+        parent: Option<(PartitionIndex, &'t PartitionRecord)>,
+        child: PartitionIndex,
+        left_to_enter: &mut u32,
+        visit: &mut impl FnMut(Step<'t>),
+    ) -> Option<(PartitionIndex, &'t PartitionRecord)> {
+        let record = match self.table.get(child) {
+            Ok(record) => record,
+            Err(damage) => {
+                visit(Step::Broken(damage));
+                return None;
+            }
+        };
+        if record.parent() != parent.map(|(index, _)| index) {
+            visit(Step::Broken(match parent {
+                Some((from, _)) => Damage::BrokenLink { from, to: child },
+                None => Damage::WrongRoot { expected: child },
+            }));
+            return None;
+        }
+        let Some(left) = left_to_enter.checked_sub(1) else {
+            visit(Step::Broken(Damage::EndlessWalk { index: child }));
+            return None;
+        };
+        *left_to_enter = left;
+        if let Some((parent, above)) = parent
+            && above.heap_prio() < record.heap_prio()
+        {
+            visit(Step::HeapOrder { parent, child });
+        }
+        // What lies to the right is needed when all to the left has been visited.
+        self.table.fetch(record.right());
+        Some((child, record))
     }
 }
 
@@ -351,7 +353,7 @@ mod tests {
         tree.attach(b, Place::RightOf(a)).unwrap();
         tree.attach(c, Place::RightOf(b)).unwrap();
         let (mut count, mut end) = (0_u32, None);
-        tree.walk(&mut |step| {
+        tree.walk(|step| {
             count = count.saturating_add(1);
             match step {
                 // From the last one the way up now leads to itself and back.

@@ -107,11 +107,11 @@ impl<'t> UsedTreap<'t> {
     /// Ends after at most as many records as the table has.
     pub fn inspect(
         self,
-        visit: &mut dyn FnMut(PartitionIndex, &'t PartitionRecord),
-        report: &mut dyn FnMut(TreapFault),
+        mut visit: impl FnMut(PartitionIndex, &'t PartitionRecord),
+        mut report: impl FnMut(TreapFault),
     ) {
         let mut end_of_last = 0;
-        self.tree.walk(&mut |step| match step {
+        self.tree.walk(|step| match step {
             Step::Node(index, record) => {
                 let (lo, hi) = record.bounds();
                 if lo < end_of_last || hi <= lo {

@@ -37,17 +37,13 @@ fn range(index: usize, bytes: u64) -> GaddrRange {
 
 fn faults_of_used(treap: UsedTreap<'_>) -> (Vec<usize>, Vec<TreapFault>) {
     let (mut visited, mut faults) = (Vec::new(), Vec::new());
-    treap.inspect(&mut |index, _| visited.push(index.get() as usize), &mut |fault| {
-        faults.push(fault)
-    });
+    treap.inspect(|index, _| visited.push(index.get() as usize), |fault| faults.push(fault));
     (visited, faults)
 }
 
 fn faults_of_free(treap: FreeTreap<'_>) -> (Vec<usize>, Vec<TreapFault>) {
     let (mut visited, mut faults) = (Vec::new(), Vec::new());
-    treap.inspect(&mut |index, _| visited.push(index.get() as usize), &mut |fault| {
-        faults.push(fault)
-    });
+    treap.inspect(|index, _| visited.push(index.get() as usize), |fault| faults.push(fault));
     (visited, faults)
 }
 
