@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wksp_checkpt::{Checkpoint, Problem, ReadAt, ReadError, Style, WriteOptions};
 use wksp_core::MAGIC;
 
-use crate::heap::{file, filled, options, threads};
+use crate::heap::{file, filled, options, stream, threads};
 
 const HEADER_BYTES: usize = 80;
 const FOOTER_BYTES: usize = 120;
@@ -80,12 +80,17 @@ impl Forged {
             let words = [0, groups.len() as u64, last].into_iter().chain(offsets).chain(counts);
             last = self.add(&bytes_of(words));
         }
-        let volumes_at = self.add(&bytes_of([0, u64::MAX, last]));
         let allocation_count = groups.iter().map(|group| group.1).sum::<u64>();
         let volume_count = groups.len().div_ceil(GROUPS_PER_VOLUME) as u64;
+        self.finish_with(last, [allocation_count, groups.len() as u64, volume_count])
+    }
+
+    /// Ends the file behind the last appendix, with the numbers of allocations, groups and volumes.
+    fn finish_with(mut self, last_appendix: u64, counts: [u64; 3]) -> Counted {
+        let volumes_at = self.add(&bytes_of([0, u64::MAX, last_appendix]));
         let total = (self.bytes.len() + FOOTER_BYTES) as u64;
-        let counts = [allocation_count, groups.len() as u64, volume_count, volumes_at, total];
-        self.footer[..40].copy_from_slice(&bytes_of(counts));
+        self.footer[..24].copy_from_slice(&bytes_of(counts));
+        self.footer[24..40].copy_from_slice(&bytes_of([volumes_at, total]));
         self.bytes.extend_from_slice(&self.footer);
         Counted { bytes: self.bytes, read: AtomicU64::new(0) }
     }
@@ -169,6 +174,104 @@ fn groups_that_end_with_the_same_chunks_are_refused() {
     assert!(is_overlap(&checkpoint.extract(|_| true, &mut Vec::new(), &threads(1))));
     assert!(is_overlap(&checkpoint.verify(&threads(1))));
     assert_cheap(&source);
+}
+
+#[track_caller]
+fn problem_of<T: std::fmt::Debug>(done: Result<T, ReadError>) -> (u64, Problem) {
+    match done {
+        Err(ReadError::Malformed { offset, problem }) => (offset, problem),
+        done => panic!("{done:?}"),
+    }
+}
+
+#[test]
+fn bytes_of_an_allocation_end_before_the_next_frame() {
+    for (bytes, found) in
+        [(24, None), (25, Some(true)), (24 + 48, Some(true)), (1 << 30, Some(false))]
+    {
+        let mut forged = Forged::new(Style::Raw);
+        let one = allocation(0, bytes).into_iter().chain(DATA).chain([1, 2, 3]);
+        let two = allocation(1, 8).into_iter().chain(DATA).chain([4]);
+        let groups = [forged.add(&bytes_of(one)), forged.add(&bytes_of(two))];
+        let source = forged.finish(&groups.map(|at| (at, 1)));
+        let footer_at = (source.bytes.len() - FOOTER_BYTES) as u64;
+        match (Checkpoint::open(&source).map(drop), found) {
+            (Ok(()), None) => {}
+            (done, Some(true)) => {
+                assert_eq!(problem_of(done), (groups[1], Problem::FrameOverlap));
+            }
+            (Err(ReadError::Truncated { offset }), Some(false)) => assert_eq!(offset, footer_at),
+            (done, _) => panic!("{done:?} of {bytes} bytes"),
+        }
+    }
+}
+
+#[test]
+fn an_appendix_that_reaches_into_the_volumes_frame_is_refused() {
+    let mut forged = Forged::new(Style::Raw);
+    let group = forged.add(&bytes_of(DATA));
+    // The last word, the count of the group, is the first of the volumes frame: 0, as it should be.
+    let appendix = forged.add(&bytes_of([0, 1, 0, group]));
+    let volumes_at = appendix + 32;
+    let source = forged.finish_with(appendix, [0, 1, 1]);
+    let checkpoint = Checkpoint::open(&source).unwrap();
+    let found = problem_of(checkpoint.verify(&threads(1)));
+    assert_eq!(found, (volumes_at, Problem::FrameOverlap));
+}
+
+#[test]
+fn an_appendix_names_one_that_lies_before_it() {
+    for ahead in [0, 8, u64::MAX - 10_000] {
+        let mut forged = Forged::new(Style::Raw);
+        let group = forged.add(&bytes_of(DATA));
+        let named = group + 24 + ahead;
+        let appendix = forged.add(&bytes_of([0, 1, named, group, 0]));
+        let source = forged.finish_with(appendix, [0, 1, 1]);
+        let found = problem_of(Checkpoint::open(&source).map(drop));
+        assert_eq!(found, (appendix, Problem::Offset { found: named }));
+    }
+    // Nor does anything lie in the header.
+    let forged = Forged::new(Style::Raw);
+    let volumes_at = forged.bytes.len() as u64;
+    let source = forged.finish_with(40, [0, 0, 1]);
+    let found = problem_of(Checkpoint::open(&source).map(drop));
+    assert_eq!(found, (volumes_at, Problem::Offset { found: 40 }));
+}
+
+#[test]
+fn a_stream_ends_with_the_appendix_that_it_names() {
+    let mut heap = filled(&[100; 3], 8, 1);
+    let options = WriteOptions { digest: false, ..options(Style::Raw) };
+    let bytes = stream(&mut heap, &options);
+    let volumes_at = word(&bytes, bytes.len() - FOOTER_BYTES + 24) as usize;
+    for wrong in [0_u64, 1] {
+        let mut other = bytes.clone();
+        other[volumes_at + 16..volumes_at + 24].copy_from_slice(&wrong.to_le_bytes());
+        let spooled = Checkpoint::spool(&mut &other[..], &mut Vec::new(), u64::MAX).map(drop);
+        let command = Problem::Command { words: [0, u64::MAX, wrong] };
+        assert_eq!(problem_of(spooled), (volumes_at as u64, command));
+    }
+}
+
+#[test]
+fn bytes_between_frames_are_refused_where_no_digest_reaches() {
+    let mut heap = filled(&[100; 3], 8, 1);
+    for style in [Style::Raw, Style::Lz4] {
+        for digest in [false, true] {
+            let mut bytes = stream(&mut heap, &WriteOptions { digest, ..options(style) });
+            let footer_at = bytes.len() - FOOTER_BYTES;
+            let total = bytes.len() as u64 + 8;
+            bytes[footer_at + 32..footer_at + 40].copy_from_slice(&total.to_le_bytes());
+            bytes.splice(footer_at..footer_at, [7; 8]);
+            let checkpoint = Checkpoint::open(&bytes).unwrap();
+            let verified = checkpoint.verify(&threads(1));
+            if digest {
+                assert_eq!(problem_of(verified), (footer_at as u64, Problem::FrameGap));
+            } else {
+                assert!(!verified.unwrap().is_protected());
+            }
+        }
+    }
 }
 
 #[test]
