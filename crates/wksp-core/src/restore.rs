@@ -190,6 +190,8 @@ mod tests {
             assert!(matches!(overlap, Misfit::Overlap { .. }));
             let gaps = refused(&[allocation(400, 410, 1), allocation(420, 430, 1)]);
             assert_eq!(gaps, Misfit::TooFewRecords { needed: 5, part_max: 4 });
+            let enough = [allocation(400, 410, 1), allocation(410, 430, 1)];
+            assert_eq!(workspace.lock().unwrap().check_fit(&enough), Ok(()), "4 of 4 records");
             assert_eq!(used(workspace), before);
         });
     }

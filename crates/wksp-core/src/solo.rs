@@ -33,3 +33,24 @@ impl Party for Solo {
         if *looks < LOOKS_MAX { Verdict::Wait } else { Verdict::GiveUp }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Holder;
+
+    #[test]
+    fn so_many_looks_are_waited_for_and_no_more() {
+        let sighting = Sighting { holder: Holder::Formatter, progress: 0 };
+        for (mut looks, expected) in [
+            (0, Verdict::Wait),
+            ((1 << 30) - 2, Verdict::Wait),
+            ((1 << 30) - 1, Verdict::GiveUp),
+            (u32::MAX, Verdict::GiveUp),
+        ] {
+            let before = looks;
+            assert_eq!(Solo.judge(sighting, &mut looks), expected);
+            assert_eq!(looks, before.saturating_add(1));
+        }
+    }
+}
