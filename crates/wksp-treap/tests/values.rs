@@ -54,8 +54,15 @@ fn a_record_keeps_its_links_until_it_is_idle() {
     record.set_prev(Some(index(4)));
     record.set_next(Some(index(5)));
     assert_eq!(links(&record), [Some(index(4)), Some(index(5)), Some(index(3))]);
+    assert!(!record.is_unlinked());
     record.make_idle(Some(index(6)));
     assert_eq!((record.bounds(), record.parent()), ((0, 0), Some(index(6))));
+    assert!(record.is_unlinked(), "the next idle one and scratch do not count");
+    for [prev, next] in [[Some(index(0)), None], [None, Some(index(u32::MAX - 1))]] {
+        record.set_neighbours(prev, next);
+        assert!(!record.is_unlinked());
+    }
+    record.set_neighbours(None, None);
     assert_eq!(links(&record), [None, None, Some(index(3))]);
 
     record.set_range(range(64, 128));
