@@ -19,9 +19,9 @@ use crate::shared::{Data, SharedSpace};
 use crate::style::FrameStyle;
 
 /// How many raw bytes a thread takes at a time.
-const SHARE_BYTES: u64 = 4 * 1024 * 1024;
+const SHARE_BYTES: u64 = 4_194_304;
 /// Raw bytes of an allocation that are worth a system call of their own.
-const DIRECT_BYTES: u64 = 64 * 1024;
+const DIRECT_BYTES: u64 = 65_536;
 
 /// A frame as [start, end).
 type Extent = (u64, u64);
@@ -41,7 +41,7 @@ impl Place {
     /// Where the byte at `offset` belongs, and how many there are from there on.
     fn from(&self, offset: u64) -> Option<(Gaddr, u64)> {
         let lo = self.range.lo().checked_add(offset.checked_sub(self.at)?)?;
-        Some((lo, self.range.hi().get().checked_sub(lo.get()).filter(|&bytes| bytes > 0)?))
+        Some((lo, self.range.hi().get().checked_sub(lo.get())?))
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Finding {
     },
     /// The idle stack cannot be followed to its end.
     IdleStack(Damage),
-    /// The partition list cannot be followed to its end.
+    /// A link of the partition list leads where it should not, or to what is no partition.
     List(Damage),
     /// A partition does not begin where the one before it ends.
     NotAdjacent {
