@@ -252,3 +252,36 @@ pub(crate) fn size_of_free(index: PartitionIndex, record: &PartitionRecord) -> R
         _ => Err(Damage::BadRange { index, lo, hi }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn what_hangs_off_one_of_its_size_has_no_children() {
+        let records: [PartitionRecord; 3] = Default::default();
+        let (table, root) = (Table::new(&records), LinkCell::default());
+        let treap = FreeTreap::new(table, &root);
+        for (at, lo) in table.indices().zip([1000, 2000, 3000]) {
+            table.get(at).unwrap().set_range(GaddrRange::new(lo, lo + 64).unwrap());
+            treap.insert(at, None).unwrap();
+        }
+        let faults = || {
+            let mut faults = Vec::new();
+            treap.inspect(|_, _| {}, |fault| faults.push(fault));
+            faults
+        };
+        assert_eq!(faults(), []);
+        let [first, second] = [0, 1].map(|at| PartitionIndex::new(at).unwrap());
+        let record = table.get(second).unwrap();
+        for link in [&record.left, &record.right] {
+            link.set(Some(first));
+            assert_eq!(faults(), [TreapFault::BadSame { index: second }]);
+            link.set(None);
+        }
+        assert_eq!(faults(), []);
+    }
+}
