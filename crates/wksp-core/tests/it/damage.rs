@@ -48,6 +48,25 @@ fn damage(image: &mut [u8], rng: &mut Rng) {
 }
 
 #[test]
+fn an_idle_record_has_no_range_not_even_an_empty_one() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    // The last record is idle in a workspace that is one free partition.
+    let bounds_at = 128 + 64 * (RECORDS as usize - 1);
+    for (lo, hi) in [(2000_u64, 2000_u64), (0, 1), (1, 0), (1, 1), (u64::MAX, u64::MAX)] {
+        let bounds = [lo.to_le_bytes(), hi.to_le_bytes()].concat();
+        memory.copy_in(bounds_at, &bounds).unwrap();
+        let report = workspace.lock().unwrap().verify();
+        assert!(!report.is_clean(), "{lo} to {hi}");
+        let census = report.census();
+        assert_eq!((census.idle, census.free, census.used), (RECORDS - 2, 2, 0));
+    }
+    memory.copy_in(bounds_at, &[0; 16]).unwrap();
+    assert!(workspace.lock().unwrap().verify().is_clean());
+}
+
+#[test]
 fn the_list_can_be_shown_whatever_is_in_it() {
     let mut heap = Heap::zeroed(BYTES);
     let memory = heap.memory();
