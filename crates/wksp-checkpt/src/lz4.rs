@@ -288,6 +288,8 @@ mod tests {
             decompressor.decompress(&repeated[PREFIX_BYTES..], content.len()).unwrap(),
             content
         );
+        let empty = compressor.append(0, |_| Some(()), &mut Vec::new());
+        assert!(matches!(empty, Err(WriteError::Compressor)), "a chunk has a byte at least");
         let full = compressor.append(1, |_| Some(()), &mut Vec::new());
         assert!(matches!(full, Err(WriteError::Compressor)), "no room was made for it");
         decompressor.reset();
