@@ -1,6 +1,6 @@
 //! Stray writes to the metadata: found, survived, and never handed on to the data.
 
-use wksp_core::{Align, Damage, Gaddr, Memory, Tag, Workspace};
+use wksp_core::{Align, Damage, Finding, Gaddr, Memory, PartitionIndex, Tag, Workspace};
 use wksp_testkit::image::{self, Lock};
 use wksp_testkit::rng::Rng;
 
@@ -64,6 +64,38 @@ fn an_idle_record_has_no_range_not_even_an_empty_one() {
     }
     memory.copy_in(bounds_at, &[0; 16]).unwrap();
     assert!(workspace.lock().unwrap().verify().is_clean());
+}
+
+/// Stores the bytes of fields of a workspace, by their offsets in docs/layout.md.
+fn store<const N: usize>(memory: Memory<'_>, fields: &[(usize, [u8; N])]) {
+    for (at, bytes) in fields {
+        memory.copy_in(*at, bytes).unwrap();
+    }
+}
+
+#[test]
+fn free_neighbours_are_found_though_all_else_is_in_order() {
+    let mut heap = Heap::zeroed(BYTES);
+    let memory = heap.memory();
+    let workspace = format(memory, RECORDS, 5000);
+    let (data, record) = (workspace.geometry().data(), |at: usize| 128 + 64 * at);
+    // Record 0 has the lower 2000 bytes, record 1 the others, and hangs off it on the right.
+    let middle = (data.lo().get() + 2000).to_le_bytes();
+    let hi = data.hi().get().to_le_bytes();
+    store(memory, &[(record(0) + 8, middle), (record(1), middle), (record(1) + 8, hi)]);
+    let [none, zero, one, two] = [u32::MAX, 0, 1, 2].map(u32::to_le_bytes);
+    store(memory, &[(84, two), (92, one)]);
+    store(memory, &[(record(0) + 24, zero), (record(0) + 32, one), (record(0) + 40, one)]);
+    store(memory, &[(record(1) + 24, zero), (record(1) + 28, zero), (record(1) + 44, zero)]);
+    let [lower, upper] = [0, 1].map(|at| PartitionIndex::new(at).unwrap());
+    let findings =
+        || -> Vec<_> { workspace.lock().unwrap().verify().findings().copied().collect() };
+    assert_eq!(findings(), [Finding::FreeNeighbours { lower, upper }]);
+
+    // Only one may be the last.
+    store(memory, &[(record(0) + 8, hi)]);
+    store(memory, &[(record(0) + 32, none)]);
+    assert!(findings().contains(&Finding::List(Damage::WrongRoot { expected: lower })));
 }
 
 #[test]

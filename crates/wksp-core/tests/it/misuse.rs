@@ -348,6 +348,34 @@ fn what_cannot_be_rebuilt_is_left_alone_and_can_be_reset() {
     assert_eq!(guard.usage(None).used.count, 0);
 }
 
+#[test]
+fn gaps_that_have_no_record_are_told_and_filled_if_there_are_enough() {
+    for part_max in [3, 4] {
+        let mut heap = Heap::zeroed(BYTES);
+        let memory = heap.memory();
+        let workspace = format(memory, part_max, 4000);
+        let tag = Tag::new(7).unwrap();
+        for _ in 0..2 {
+            workspace.lock().unwrap().alloc(Align::BYTE, 100, tag).unwrap();
+        }
+        // The upper allocation, record 2, now begins and ends 50 bytes further up.
+        let lo = 128 + 64 * part_max + 100;
+        word(memory, 128 + 2 * 64, lo + 50);
+        word(memory, 128 + 2 * 64 + 8, lo + 150);
+        word(memory, 112, 1234);
+        match workspace.lock() {
+            Err(LockError::Unrecoverable { cause, .. }) => {
+                assert_eq!(cause, RebuildError::TooFewRecords { needed: 4, part_max: 3 });
+                assert_eq!(part_max, 3);
+            }
+            locked => {
+                assert_eq!(locked.unwrap().usage(None).free.count, 2);
+                assert_eq!(part_max, 4);
+            }
+        }
+    }
+}
+
 /// Scratch links and the cycle tag may differ, and nothing else: the dead owner holds the lock.
 #[track_caller]
 fn assert_unrecovered(before: &[u8], after: &[u8]) {
