@@ -26,16 +26,22 @@ const STEPS_EACH: u64 = 40;
 impl<'m> Sorted<'m> {
     /// Collects the records that have a tag and sorts them, writing scratch links only.
     ///
-    /// The partition list has them in order, unless it is damaged: then O(n) in the number n of
+    /// The partition list has them in order if it is whole: then it costs O(n) in the number n of
     /// allocations, and else O(n log n). Besides, every record is looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`RebuildError::BadRange`] and [`RebuildError::Overlap`].
     pub(crate) fn of_used(index: Index<'m>) -> Result<Self, RebuildError> {
         match Self::as_listed(index)? {
             (_, Some(sorted)) => Ok(sorted),
-            (count, None) => Self::merge_sort(index, count)?.tile(),
+            (count, None) => Self::tile(index, Self::merge_sort(index)?, count),
         }
     }
 
     /// Counts the used records, and chains them as the partition list has them if that is whole.
+    ///
+    /// Checks their ranges in any case.
     fn as_listed(index: Index<'m>) -> Result<(u32, Option<Self>), RebuildError> {
         let mut listing = Listing { index, count: 0, record_count: 0, end_count: 0 };
         let mut is_whole = true;
@@ -56,11 +62,11 @@ impl<'m> Sorted<'m> {
         self.record_count
     }
 
-    /// Counts the records that are needed, unless two of those that are used overlap.
-    fn tile(self) -> Result<Self, RebuildError> {
-        let mut tiling = Tiling::new(self.index.data);
+    /// Counts the records that a chain of `count` needs, unless two of them overlap.
+    fn tile(index: Index<'m>, first: Link, count: u32) -> Result<Self, RebuildError> {
+        let mut tiling = Tiling::new(index.data);
         let mut last = None;
-        for item in self.iter() {
+        for item in chain(index, first, count) {
             let (upper, range) = item?;
             let overlaps = tiling.add(range).is_err();
             if let Some(lower) = last.filter(|_| overlaps) {
@@ -68,11 +74,11 @@ impl<'m> Sorted<'m> {
             }
             last = Some(upper);
         }
-        Ok(Self { record_count: tiling.record_count(), ..self })
+        Ok(Self { index, first, count, record_count: tiling.record_count() })
     }
 
     /// Chains the used records by merging runs that are in order already.
-    fn merge_sort(index: Index<'m>, count: u32) -> Result<Self, Damage> {
+    fn merge_sort(index: Index<'m>) -> Result<Link, Damage> {
         let steps = u64::from(index.table.len()).saturating_mul(STEPS_EACH);
         let mut merging = Merging { index, bins: [None; BINS], steps };
         // The run that is growing: its first and last record, and the address of the last.
@@ -96,38 +102,45 @@ impl<'m> Sorted<'m> {
                 }
             };
         }
-        let first = merging.finish(run.map(|(first, ..)| first))?;
-        Ok(Self { index, first, count, record_count: 0 })
+        merging.finish(run.map(|(first, ..)| first))
     }
 
     /// The records in order; the last item is the damage if the chain breaks.
     pub(crate) fn iter(self) -> impl Iterator<Item = Result<(PartitionIndex, GaddrRange), Damage>> {
-        let Self { index, mut first, count, .. } = self;
-        (0..count).map_while(move |_| {
-            let at = first?;
-            let read = || {
-                let record = index.table.get(at)?;
-                Ok((record.scratch(), index.range(at, record)?))
-            };
-            Some(match read() {
-                Ok((next, range)) => {
-                    index.table.fetch(next);
-                    first = next;
-                    Ok((at, range))
-                }
-                Err(damage) => {
-                    first = None;
-                    Err(damage)
-                }
-            })
-        })
+        chain(self.index, self.first, self.count)
     }
+}
+
+/// The records of a chain of `count` through scratch links; the last item is the damage if it breaks.
+fn chain(
+    index: Index<'_>,
+    mut first: Link,
+    count: u32,
+) -> impl Iterator<Item = Result<(PartitionIndex, GaddrRange), Damage>> {
+    (0..count).map_while(move |_| {
+        let at = first?;
+        let read = || {
+            let record = index.table.get(at)?;
+            Ok((record.scratch(), index.range(at, record)?))
+        };
+        Some(match read() {
+            Ok((next, range)) => {
+                index.table.prefetch(next);
+                first = next;
+                Ok((at, range))
+            }
+            Err(damage) => {
+                first = None;
+                Err(damage)
+            }
+        })
+    })
 }
 
 /// The used records chained as the partition list has them, as long as that is whole.
 ///
 /// They come in the order of the table, so that the processor need not know one to load the next.
-/// Each one's next is one whose last it is, and begins no lower than it ends: so no two have the
+/// Each one's next is one whose previous it is, and begins no lower than it ends: so no two have the
 /// same next, and each way leads upwards. If only one has none, all ways end there; and as the first
 /// one is nobody's next, all of them lie on the way from there.
 struct Listing<'m> {
@@ -151,8 +164,8 @@ impl<'m> Listing<'m> {
         let next_lo = match next {
             Some(next) => {
                 let above = self.index.table.get(next).ok()?;
-                let last = self.used_from(above.prev(), PartitionRecord::prev)?;
-                last.filter(|last| *last == at)?;
+                let previous = self.used_from(above.prev(), PartitionRecord::prev)?;
+                previous.filter(|previous| *previous == at)?;
                 above.bounds().0
             }
             None => {
@@ -173,8 +186,8 @@ impl<'m> Listing<'m> {
         let first_lo = match first {
             Some(first) => {
                 let record = index.table.get(first).ok()?;
-                let last = self.used_from(record.prev(), PartitionRecord::prev)?;
-                (last.is_none() && end_count == 1).then_some(record.bounds().0)?
+                let previous = self.used_from(record.prev(), PartitionRecord::prev)?;
+                (previous.is_none() && end_count == 1).then_some(record.bounds().0)?
             }
             None => (count == 0).then_some(index.data.hi().get())?,
         };
@@ -185,13 +198,13 @@ impl<'m> Listing<'m> {
 
     /// The first used record from a link of the list on, past one that is free; `None` if there are
     /// more of those.
-    fn used_from(&self, link: Link, next: impl Fn(&PartitionRecord) -> Link) -> Option<Link> {
+    fn used_from(&self, link: Link, onward: impl Fn(&PartitionRecord) -> Link) -> Option<Link> {
         let is_used = |at| self.index.table.get(at).map(|record| record.tag().is_some());
         let Some(at) = link else { return Some(None) };
         if is_used(at).ok()? {
             return Some(link);
         }
-        let behind = next(self.index.table.get(at).ok()?);
+        let behind = onward(self.index.table.get(at).ok()?);
         behind.is_none_or(|at| is_used(at) == Ok(true)).then_some(behind)
     }
 }
@@ -278,7 +291,7 @@ mod tests {
         let mut expected: Vec<_> = used.map(|(_, record)| record.bounds().0).collect();
         expected.sort_unstable();
         let count = u32::try_from(expected.len()).unwrap();
-        let merged = Sorted::merge_sort(index, count).unwrap().tile().unwrap();
+        let merged = Sorted::tile(index, Sorted::merge_sort(index).unwrap(), count).unwrap();
         let needed = Sorted::as_listed(index).unwrap().1.unwrap().record_count();
         assert_eq!(merged.record_count(), needed);
         let found = merged.iter().map(|one| one.unwrap().1.lo().get()).collect();

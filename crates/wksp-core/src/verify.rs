@@ -28,8 +28,14 @@ pub enum Finding {
         /// What it says.
         found: u64,
     },
-    /// A record on the idle stack has a tag, range, neighbour or child.
+    /// A record on the idle stack has a tag or a range.
     IdleNotEmpty {
+        /// The record.
+        index: PartitionIndex,
+    },
+    /// A record without tag and range, which belongs on the idle stack, has a neighbour, a child, or
+    /// another one of its size.
+    IdleLinked {
         /// The record.
         index: PartitionIndex,
     },
@@ -46,11 +52,13 @@ pub enum Finding {
         /// Where it begins.
         lo: u64,
     },
-    /// The last partition does not end where the data ends.
+    /// A partition has no next one, but does not end where the data ends.
     DoesNotReachEnd {
+        /// The record.
+        index: PartitionIndex,
         /// Where the data ends.
         expected_hi: u64,
-        /// Where the last partition ends.
+        /// Where the partition ends.
         hi: u64,
     },
     /// Two neighbours are both free.
@@ -114,13 +122,19 @@ impl fmt::Display for Finding {
             Self::IdleNotEmpty { index } => {
                 write!(f, "record {index} is on the idle stack but not empty")
             }
+            Self::IdleLinked { index } => {
+                write!(f, "record {index} is empty but linked as if it were not")
+            }
             Self::IdleStack(damage) => write!(f, "on the idle stack, {damage}"),
             Self::List(damage) => write!(f, "in the partition list, {damage}"),
             Self::NotAdjacent { index, expected_lo, lo } => {
                 write!(f, "record {index} should begin at {expected_lo} but begins at {lo}")
             }
-            Self::DoesNotReachEnd { expected_hi, hi } => {
-                write!(f, "the last partition should end at {expected_hi} but ends at {hi}")
+            Self::DoesNotReachEnd { index, expected_hi, hi } => {
+                write!(
+                    f,
+                    "record {index} has no next one, so should end at {expected_hi}, but ends at {hi}"
+                )
             }
             Self::FreeNeighbours { lower, upper } => {
                 write!(f, "records {lower} and {upper} are neighbours and both free")
@@ -152,9 +166,9 @@ pub struct Report {
 /// How many records a verification met in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Without a range or a tag.
+    /// Without a tag, and both bounds 0.
     pub idle: u64,
-    /// Without a tag.
+    /// Without a tag, and other bounds.
     pub free: u64,
     /// With a tag.
     pub used: u64,
@@ -201,8 +215,8 @@ impl Report {
 /// Checks every invariant.
 ///
 /// Each walk is bounded by the number of records. That the idle stack and the treaps hold all
-/// records of their kind follows from the counts: none of them visits a record twice, or one of
-/// another kind without saying so.
+/// records of their kind follows from the counts: none of them visits a record twice or one of another
+/// kind without saying so.
 pub(crate) fn verify(index: Index<'_>) -> Report {
     let mut report = Report { kept: [None; KEPT], count: 0, census: Census::default() };
     check_header(index, &mut report);
@@ -240,8 +254,9 @@ fn check_header(index: Index<'_>, report: &mut Report) {
 ///
 /// This goes by the table, so that the processor need not know one record to load the next.
 /// It shows as much as going by the list: a partition's next one says so of it and begins where it
-/// ends, so no two lead to the same one and each way leads upwards, to where the data ends; of all
-/// partitions one has none before it, and that is the head.
+/// ends, and so is a partition too; no two lead to the same one, and each way leads upwards. Only the
+/// tail may have none, so all ways end there. Of all partitions one is nobody's next, and that is the
+/// head, since it has no previous one.
 fn check_table(index: Index<'_>, report: &mut Report) {
     let mut census = Census::default();
     for (at, record) in index.table.iter() {
@@ -251,7 +266,7 @@ fn check_table(index: Index<'_>, report: &mut Report) {
         let is_free = record.tag().is_none();
         let count = if is_idle(record) {
             if record.in_same() || !record.is_unlinked() {
-                report.add(Finding::IdleNotEmpty { index: at });
+                report.add(Finding::IdleLinked { index: at });
             }
             &mut census.idle
         } else {
@@ -301,7 +316,7 @@ fn check_partition(
         }
         let expected_hi = index.data.hi().get();
         if hi != expected_hi {
-            report.add(Finding::DoesNotReachEnd { expected_hi, hi });
+            report.add(Finding::DoesNotReachEnd { index: at, expected_hi, hi });
         }
         return;
     };
@@ -386,6 +401,7 @@ mod tests {
             ),
             (Finding::CycleTag { found: 3 }, "the header's cycle_tag should be 4 or more but is 3"),
             (Finding::IdleNotEmpty { index: one }, "record 1 is on the idle stack but not empty"),
+            (Finding::IdleLinked { index: one }, "record 1 is empty but linked as if it were not"),
             (
                 Finding::IdleStack(damage),
                 "on the idle stack, the links around record 1 form a ring",
@@ -396,8 +412,8 @@ mod tests {
                 "record 2 should begin at 70 but begins at 80",
             ),
             (
-                Finding::DoesNotReachEnd { expected_hi: 90, hi: 80 },
-                "the last partition should end at 90 but ends at 80",
+                Finding::DoesNotReachEnd { index: one, expected_hi: 90, hi: 80 },
+                "record 1 has no next one, so should end at 90, but ends at 80",
             ),
             (
                 Finding::FreeNeighbours { lower: one, upper: two },

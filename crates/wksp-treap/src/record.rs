@@ -127,7 +127,7 @@ impl PartitionRecord {
         self.same.get()
     }
 
-    /// Whether all links but that to the parent lead nowhere.
+    /// Whether all links but those to the parent and of scratch lead nowhere.
     #[inline]
     pub fn is_unlinked(&self) -> bool {
         let links = [&self.prev, &self.next, &self.left, &self.right, &self.same];

@@ -57,7 +57,7 @@ impl<'t> Table<'t> {
     /// Records that are linked are seldom neighbours in memory, and a cache miss takes as long as
     /// some hundred instructions.
     #[inline]
-    pub fn fetch(self, link: Link) {
+    pub fn prefetch(self, link: Link) {
         if let Some(Ok(record)) = link.map(|index| self.get(index)) {
             // Nobody waits for this.
             black_box(record.heap_prio());

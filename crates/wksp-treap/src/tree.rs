@@ -334,7 +334,7 @@ impl<'t> Tree<'t> {
             visit(Step::HeapOrder { parent, child });
         }
         // What lies to the right is needed when all to the left has been visited.
-        self.table.fetch(record.right());
+        self.table.prefetch(record.right());
         Some((child, record))
     }
 }

@@ -254,6 +254,20 @@ fn a_stream_ends_with_the_appendix_that_it_names() {
 }
 
 #[test]
+fn a_file_that_lost_the_mark_of_its_digest_is_refused() {
+    let mut heap = filled(&[100; 3], 8, 1);
+    let mut bytes = file(&mut heap, &options(Style::Raw));
+    let preview = Checkpoint::open(&bytes).unwrap().preview().clone();
+    let text = preview.provenance.user_info.as_bytes().to_vec();
+    let at = bytes.windows(text.len()).position(|part| part == text).unwrap() + text.len();
+    // The mark is text behind the user info; now it is some other text.
+    let end = at + bytes[at..].iter().position(|byte| *byte == 0).unwrap();
+    assert!(end > at);
+    bytes[at..end].fill(b'x');
+    assert_eq!(problem_of(Checkpoint::open(&bytes).map(drop)).1, Problem::DigestMark);
+}
+
+#[test]
 fn bytes_between_frames_are_refused_where_no_digest_reaches() {
     let mut heap = filled(&[100; 3], 8, 1);
     for style in [Style::Raw, Style::Lz4] {

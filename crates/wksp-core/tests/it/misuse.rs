@@ -5,7 +5,7 @@ use std::cell::Cell;
 use wksp_core::{
     Align, AllocError, BadAlign, EditError, Format, FormatError, FreeError, Gaddr, Geometry,
     GeometryError, Holder, JoinError, LockError, MAGIC, Name, NotAllocated, OutsideData, OwnerId,
-    Party, RebuildError, Sighting, Solo, Stranger, Tag, Verdict, Workspace,
+    PartitionIndex, Party, RebuildError, Sighting, Solo, Stranger, Tag, Verdict, Workspace,
 };
 
 use crate::heap::{Heap, Heir, format, snapshot};
@@ -334,8 +334,18 @@ fn what_cannot_be_rebuilt_is_left_alone_and_can_be_reset() {
     word(memory, 192 + 8, lo + 150);
     word(memory, 112, 1234);
     let before = snapshot(memory);
-    let error = workspace.lock().unwrap_err();
-    assert!(matches!(error, LockError::Unrecoverable { .. }), "{error}");
+    let cause_of = || match workspace.lock().map(drop) {
+        Err(LockError::Unrecoverable { cause, .. }) => cause,
+        locked => panic!("{locked:?}"),
+    };
+    let [lower, upper] = [1, 2].map(|at| PartitionIndex::new(at).unwrap());
+    assert_eq!(cause_of(), RebuildError::Overlap { lower, upper });
+    assert_unrecovered(&before, &snapshot(memory));
+    for hi in [0, lo, u64::MAX] {
+        word(memory, 192 + 8, hi);
+        assert_eq!(cause_of(), RebuildError::BadRange { index: lower, lo, hi });
+    }
+    word(memory, 192 + 8, lo + 150);
     assert_unrecovered(&before, &snapshot(memory));
     let salvage = workspace.salvage().unwrap();
     assert!(!salvage.verify().is_clean());

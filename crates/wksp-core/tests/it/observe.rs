@@ -228,7 +228,7 @@ fn look_at_everything(observer: &Observer<'_>, rng: &mut Rng) {
     }
     assert!(usage.used.count + usage.free.count <= RECORDS);
     let census = report.census();
-    assert!(census.used + census.free <= RECORDS && census.idle <= RECORDS);
+    assert_eq!(census.used + census.free + census.idle, RECORDS);
     assert!(found.is_none_or(|found| data.encloses(found.range) && found.range.contains(gaddr)));
     assert!(lowest.is_none_or(|lowest| data.encloses(lowest.range) && lowest.tag == tag));
     let _ = (observer.name(), observer.holder(), observer.cycle_tag(), observer.seed());
